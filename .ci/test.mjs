@@ -1,0 +1,50 @@
+// The test tier: cargo and ava, at most 20 minutes on 2 cores. A skipped, todo or ignored test is a failure.
+import { spawn } from "node:child_process";
+import { mkdirSync, writeFileSync } from "node:fs";
+
+/** Runs a command with its output passed on, and returns its exit code and what it printed. */
+async function run(command, args, timeoutMs) {
+  const child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, FORCE_COLOR: "0" } });
+  let text = "";
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.on("data", (chunk) => {
+      text += chunk;
+      process.stdout.write(chunk);
+    });
+  }
+  const timer = setTimeout(() => child.kill("SIGKILL"), timeoutMs);
+  const code = await new Promise((resolve) => child.on("close", resolve));
+  clearTimeout(timer);
+  return { code: code ?? 1, text };
+}
+
+function sum(text, pattern) {
+  return [...text.matchAll(pattern)].reduce((total, match) => total + Number(match[1]), 0);
+}
+
+const MINUTE = 60_000;
+const build = await run("npm", ["run", "--silent", "build:ts"], 5 * MINUTE);
+const cargo = await run("cargo", ["test", "--workspace", "--locked"], 15 * MINUTE);
+const ava = build.code === 0 ? await run("npx", ["ava", "--tap"], 18 * MINUTE) : { code: 1, text: "" };
+
+const cargoPassed = sum(cargo.text, /^test result: .* (\d+) passed/gm);
+const cargoFailed =
+  sum(cargo.text, /^test result: .* (\d+) failed/gm) + sum(cargo.text, /^test result: .* (\d+) ignored/gm);
+const avaPassed = sum(ava.text, /^# pass (\d+)/gm);
+const avaFailed =
+  sum(ava.text, /^# fail (\d+)/gm) + sum(ava.text, /^# skip (\d+)/gm) + sum(ava.text, /^# todo (\d+)/gm);
+let failed = cargoFailed + avaFailed;
+for (const [name, { code }, count] of [
+  ["build", build, 1],
+  ["cargo", cargo, cargoPassed],
+  ["ava", ava, avaPassed],
+]) {
+  if (code === 0 && count > 0) continue;
+  console.log(`${name}: exit code ${code}, ${count} passed`);
+  failed = Math.max(1, failed);
+}
+const passed = cargoPassed + avaPassed;
+mkdirSync(".build", { recursive: true });
+writeFileSync(".build/test-summary.json", JSON.stringify({ passed, failed }));
+console.log(`${passed} passed, ${failed} failed`);
+process.exitCode = failed === 0 ? 0 : 1;
