@@ -1,0 +1,139 @@
+/**
+ * Checkpoints: the root of the replicated map every `checkpointInterval` sequences, stable when Q replicas signed the same
+ * one. Stability moves the window and frees votes, proposals and bodies (OSDI'99 §4.3).
+ */
+import type { Context } from "./context.ts";
+import type { Checkpoint } from "./messages.ts";
+import { isQuorum } from "./quorum.ts";
+import type { RequestPool } from "./request-pool.ts";
+import {
+  EMPTY_SET,
+  setOf,
+  union,
+  type Digest,
+  type ReplicaId,
+  type ReplicaSet,
+  type Run,
+  type Sequence,
+} from "./types.ts";
+import { extendLease } from "./vote-leases.ts";
+
+/** Claims kept per signer, the highest ones: more than any honest replica has unstable, and all that a liar can make us keep. */
+const CLAIMS_MAX = 16;
+
+export class CheckpointManager {
+  readonly #context: Context;
+  readonly #pool: RequestPool;
+  readonly #onStable: () => void;
+
+  constructor(context: Context, rooms: { pool: RequestPool; onStable: () => void }) {
+    this.#context = context;
+    this.#pool = rooms.pool;
+    this.#onStable = rooms.onStable;
+  }
+
+  /** The root of our own state after `sequence`. */
+  onCheckpointed(run: Run, sequence: Sequence, digest: Digest): void {
+    const { state, options } = this.#context;
+    if (run !== state.run || sequence < state.low) return this.#context.ignore("staleRun");
+    if (sequence === state.low) return this.#compare(sequence, digest, state.stableDigest);
+    const lsn = this.#context.persist({ type: "checkpoint", sequence, digest });
+    state.ownCheckpoints.set(sequence, { digest, lsn });
+    this.#claim(options.me, sequence, digest);
+    this.#context.broadcast({ type: "checkpoint", sequence, digest }, lsn);
+    this.#stabilise(sequence);
+  }
+
+  onCheckpoint(from: ReplicaId, { sequence, digest }: Checkpoint): void {
+    const { state, options } = this.#context;
+    if (sequence <= state.low || sequence % options.checkpointInterval !== 0) {
+      return this.#context.ignore("staleCheckpoint", from);
+    }
+    const known = state.checkpointClaims.get(from)?.get(sequence);
+    if (known !== undefined && known !== digest) return this.#context.ignore("conflictingCheckpoint", from);
+    if (known !== undefined) return;
+    this.#claim(from, sequence, digest);
+    this.#stabilise(sequence);
+  }
+
+  /** Sends what a peer below us needs to make our stable checkpoint, or our newest, stable itself. */
+  repair(peer: ReplicaId, low: Sequence): void {
+    const { state } = this.#context;
+    for (const [sequence, { digest, lsn }] of state.ownCheckpoints) {
+      if (sequence > low) this.#context.send(setOf(peer), { type: "checkpoint", sequence, digest }, lsn);
+    }
+  }
+
+  #claim(signer: ReplicaId, sequence: Sequence, digest: Digest): void {
+    const claims = this.#context.state.checkpointClaims;
+    const own = claims.get(signer) ?? new Map<Sequence, Digest>();
+    claims.set(signer, own.set(sequence, digest));
+    if (own.size > CLAIMS_MAX) own.delete(Math.min(...own.keys()) as Sequence);
+  }
+
+  /** Counts matching claims, never messages. */
+  #stabilise(sequence: Sequence): void {
+    const signers = new Map<Digest, ReplicaSet>();
+    for (const [signer, claims] of this.#context.state.checkpointClaims) {
+      const digest = claims.get(sequence);
+      if (digest !== undefined) signers.set(digest, union(signers.get(digest) ?? EMPTY_SET, setOf(signer)));
+    }
+    for (const [digest, set] of signers) {
+      if (isQuorum(this.#context.quorums, set)) return this.#becomeStable(sequence, digest, set);
+    }
+  }
+
+  #becomeStable(sequence: Sequence, digest: Digest, signers: ReplicaSet): void {
+    const { state } = this.#context;
+    const own = state.ownCheckpoints.get(sequence);
+    if (own !== undefined && own.digest !== digest) return this.#compare(sequence, own.digest, digest);
+    state.low = sequence;
+    state.stableDigest = digest;
+    if (state.committedPrefix < sequence && state.lastExecuted >= sequence) state.committedPrefix = sequence;
+    if (state.lastProposed < sequence) state.lastProposed = sequence;
+    if (state.lastSeen < sequence) state.lastSeen = sequence;
+    const certificate = { phase: "checkpoint", view: 0 as typeof state.view, sequence, digest, signers } as const;
+    this.#context.persist({ type: "stable", certificate });
+    this.#collect();
+    this.#context.emit({ kind: "stable", sequence, digest });
+    extendLease(this.#context);
+    this.#context.progress();
+    this.#onStable();
+  }
+
+  /** Our own root differs from the one that Q replicas signed: this replica's state is wrong, and it says so. */
+  #compare(sequence: Sequence, own: Digest, theirs: Digest): void {
+    if (own === theirs) return;
+    this.#context.state.status = "halted";
+    this.#context.emit({ kind: "halt", reason: { code: "CHECKPOINT_DIVERGENCE", sequence, own, theirs } });
+  }
+
+  /**
+   * Frees what the stable checkpoint replaces. Decisions that wait for execution here stay, but no further than one window
+   * ahead of it: a replica that hangs may not gather what others decide meanwhile, and DECIDED brings it again.
+   */
+  #collect(): void {
+    const { state, options } = this.#context;
+    for (const [sequence, slot] of state.slots) {
+      if (sequence > state.low) continue;
+      const awaited = sequence > state.lastExecuted && sequence <= state.lastExecuted + options.window;
+      if (awaited && slot.decision !== undefined) continue;
+      state.slots.delete(sequence);
+      for (const batch of [slot.proposal, slot.decision]) {
+        if (batch === undefined) continue;
+        this.#pool.stopWaiting(sequence, batch.missing);
+        this.#pool.drop(batch.bundles);
+      }
+    }
+    for (const [sequence, { bundles }] of state.assembling) {
+      if (sequence > state.low) continue;
+      state.assembling.delete(sequence);
+      this.#pool.drop(bundles);
+    }
+    for (const sequence of state.early.keys()) if (sequence <= state.low) state.early.delete(sequence);
+    for (const sequence of state.ownCheckpoints.keys()) if (sequence < state.low) state.ownCheckpoints.delete(sequence);
+    for (const claims of state.checkpointClaims.values()) {
+      for (const sequence of claims.keys()) if (sequence < state.low) claims.delete(sequence);
+    }
+  }
+}

@@ -1,0 +1,80 @@
+import type { Action, DurableRecord, IgnoredReason } from "./core.ts";
+import type { Outgoing } from "./messages.ts";
+import type { ReplicaOptions } from "./options.ts";
+import type { Quorums } from "./quorum.ts";
+import { quorumsOf } from "./quorum.ts";
+import { initialState, type ReplicaState } from "./state.ts";
+import {
+  everyone,
+  setOf,
+  without,
+  type AgreedTime,
+  type Instant,
+  type Lsn,
+  type ReplicaId,
+  type ReplicaSet,
+  type Sequence,
+} from "./types.ts";
+
+/** What the rooms of one core share: its options, its memory, the time of this step, and the actions that the step emits. */
+export class Context {
+  readonly options: ReplicaOptions;
+  readonly quorums: Quorums;
+  readonly others: ReplicaSet;
+  state: ReplicaState = initialState();
+  now = 0 as Instant;
+  #actions: Action[] = [];
+
+  constructor(options: ReplicaOptions) {
+    this.options = options;
+    this.quorums = quorumsOf(options.n, options.f);
+    this.others = without(everyone(options.n), setOf(options.me));
+  }
+
+  emit(action: Action): void {
+    this.#actions.push(action);
+  }
+
+  /** The actions of this step; the next step starts with none. */
+  takeActions(): readonly Action[] {
+    const actions = this.#actions;
+    this.#actions = [];
+    return actions;
+  }
+
+  ignore(reason: IgnoredReason, from?: ReplicaId): void {
+    this.emit({ kind: "ignored", reason, from });
+  }
+
+  send(to: ReplicaSet, message: Outgoing, after: Lsn): void {
+    if (to !== 0) this.emit({ kind: "send", to, message, after });
+  }
+
+  broadcast(message: Outgoing, after: Lsn): void {
+    this.send(this.others, message, after);
+  }
+
+  /** Emits a durable record and returns its number. */
+  persist(record: DurableRecord): Lsn {
+    const lsn = this.state.nextLsn;
+    this.state.nextLsn = (lsn + 1) as Lsn;
+    this.emit({ kind: "persist", lsn, record });
+    return lsn;
+  }
+
+  /** This machine's clock as far as the last tick told it. */
+  wallClock(): AgreedTime {
+    return (this.state.wallClock + (this.now - this.state.wallClockAt)) as AgreedTime;
+  }
+
+  /** H: the last sequence that may be voted on now. */
+  high(): Sequence {
+    return (this.state.low + this.options.window) as Sequence;
+  }
+
+  /** Something moved: STATUS may wait again. */
+  progress(): void {
+    this.state.statusDelayMs = 0;
+    this.state.statusAt = undefined;
+  }
+}

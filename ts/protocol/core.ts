@@ -1,0 +1,208 @@
+/**
+ * The contract between the core and everything around it: what happens is an {@link Input}, what is wanted is an {@link Action}.
+ *
+ * The core is a deterministic state machine without input or output of its own. Acknowledgements of disk, execution and the
+ * arrival of bodies are ordinary inputs. The shell (`ts/node`) and the simulator (`ts/testing`) run the same core.
+ */
+import type { BatchContent, BundleRef, CertificateName, Control, FetchKind, Outgoing, Phase } from "./messages.ts";
+import type {
+  AgreedTime,
+  ClientKey,
+  Digest,
+  Instant,
+  Lsn,
+  ReplicaId,
+  ReplicaSet,
+  Run,
+  Sequence,
+  SessionId,
+  Verified,
+  View,
+} from "./types.ts";
+
+export interface Core {
+  /** Takes one input; `now` is the monotonic time of the turn that brought it. */
+  step(input: Input, now: Instant): readonly Action[];
+  /** When `tick` is due at the latest; the shell keeps one timer. */
+  deadline(): Instant | undefined;
+  /** Requests from clients are delivered only within it. */
+  room(): { readonly bundles: number; readonly bytes: number };
+}
+
+/**
+ * Order within a turn, however many inputs it brings: recovered, disk, execution, control, votes, bodies, requests, and
+ * tick last, so that no timer fires while its answer waits in the same turn. `rankOf` in `turn.ts` is that order.
+ */
+export type Input =
+  /** First, once. */
+  | { readonly kind: "recovered"; readonly state: DurableState; readonly wallClock: AgreedTime }
+  | { readonly kind: "persisted"; readonly upTo: Lsn }
+  | { readonly kind: "diskFailed"; readonly reason: DiskReason }
+  | { readonly kind: "executed"; readonly run: Run; readonly through: Sequence; readonly sessions: SessionChanges }
+  | { readonly kind: "executionFailed"; readonly run: Run; readonly sequence: Sequence; readonly reason: string }
+  | { readonly kind: "checkpointed"; readonly run: Run; readonly sequence: Sequence; readonly digest: Digest }
+  | { readonly kind: "undone"; readonly run: Run; readonly to: Sequence }
+  | { readonly kind: "installed"; readonly run: Run; readonly sequence: Sequence; readonly digest: Digest }
+  | { readonly kind: "installFailed"; readonly run: Run; readonly reason: InstallReason }
+  | { readonly kind: "control"; readonly from: ReplicaId; readonly message: Verified<Control> }
+  /** Verified signers of equal votes, our own and the primary's PRE-PREPARE not among them unless they voted; may repeat and grow. */
+  | {
+      readonly kind: "votes";
+      readonly phase: Phase;
+      readonly view: View;
+      readonly sequence: Sequence;
+      readonly digest: Digest;
+      readonly signers: Verified<ReplicaSet>;
+    }
+  | { readonly kind: "conflict"; readonly by: ReplicaId; readonly evidence: Verified<EvidenceRef> }
+  | { readonly kind: "assembled"; readonly view: View; readonly sequence: Sequence; readonly digest: Digest }
+  /** Answer to a fetch that no asked replica could serve, or whose answer did not verify. */
+  | { readonly kind: "body"; readonly digest: Digest; readonly status: "invalid" | "unavailable" }
+  /**
+   * A verified bundle whose body is now held. Again for a held one only when its client sent it again (a retry). `from` is
+   * undefined for a client's connection.
+   */
+  | { readonly kind: "request"; readonly bundle: Verified<BundleRef>; readonly from: ReplicaId | undefined }
+  | { readonly kind: "link"; readonly peer: ReplicaId; readonly up: boolean }
+  /** Time has passed; `wallClock` is this machine's clock, used for agreed time alone. */
+  | { readonly kind: "tick"; readonly wallClock: AgreedTime };
+
+/**
+ * `after`: leaves only when `persisted.upTo` ≥ after. It is 0 only for what binds nobody: STATUS, fetches, bodies.
+ * Counting never waits, leaving does: our own vote counts when the core emits it.
+ */
+export type Action =
+  | { readonly kind: "persist"; readonly lsn: Lsn; readonly record: DurableRecord }
+  /** The port encodes, signs where the type is signed, and picks the lane. */
+  | { readonly kind: "send"; readonly to: ReplicaSet; readonly message: Outgoing; readonly after: Lsn }
+  /** Asks for the batch digest; answered by `assembled`. */
+  | ({ readonly kind: "assemble"; readonly view: View; readonly sequence: Sequence } & BatchContent)
+  /** Sends a held body to replicas. */
+  | { readonly kind: "forward"; readonly bundle: Digest; readonly to: ReplicaSet }
+  /** Tells the client of a bundle that the pool is full, and releases the body. */
+  | { readonly kind: "busy"; readonly bundle: Digest }
+  /** Answers a retried bundle, all of whose operations were executed, from the session table of the last executed state. */
+  | { readonly kind: "answer"; readonly bundle: BundleRef; readonly view: View; readonly after: Lsn }
+  /** Frees bodies that the core will not name again. */
+  | { readonly kind: "release"; readonly bundles: readonly Digest[] }
+  /** Accept these bodies from any replica although no client room is left; they are named by an accepted proposal. */
+  | { readonly kind: "pin"; readonly bundles: readonly Digest[] }
+  | { readonly kind: "fetch"; readonly what: FetchKind; readonly digest: Digest; readonly from: ReplicaSet }
+  | ({
+      readonly kind: "execute";
+      readonly run: Run;
+      readonly sequence: Sequence;
+      readonly digest: Digest;
+      readonly tentative: boolean;
+    } & BatchContent)
+  /** Sends the results of an executed batch to its clients. */
+  | {
+      readonly kind: "reply";
+      readonly sequence: Sequence;
+      readonly view: View;
+      readonly tentative: boolean;
+      readonly after: Lsn;
+    }
+  /** Frees commit events and held reads up to `through`. */
+  | { readonly kind: "commit"; readonly through: Sequence; readonly after: Lsn }
+  | { readonly kind: "checkpoint"; readonly run: Run; readonly sequence: Sequence }
+  | { readonly kind: "undo"; readonly run: Run; readonly to: Sequence }
+  | { readonly kind: "install"; readonly run: Run; readonly certificate: CertificateName }
+  /** A checkpoint is stable: votes at or below it are free, and frozen versions below it. */
+  | { readonly kind: "stable"; readonly sequence: Sequence; readonly digest: Digest }
+  /** Bounds of the vote table: it keeps votes of these views with low < sequence ≤ high. */
+  | {
+      readonly kind: "window";
+      readonly low: Sequence;
+      readonly high: Sequence;
+      readonly view: View;
+      readonly pending: View | undefined;
+    }
+  | { readonly kind: "accuse"; readonly by: ReplicaId; readonly evidence: EvidenceRef }
+  | { readonly kind: "viewChanged"; readonly view: View; readonly primary: ReplicaId; readonly cause: ViewChangeCause }
+  | { readonly kind: "ignored"; readonly reason: IgnoredReason; readonly from: ReplicaId | undefined }
+  /** The last action of a core: it stops rather than lies. */
+  | { readonly kind: "halt"; readonly reason: HaltReason };
+
+/** What must survive a crash. Records name bodies and certificates; the journal resolves and stores those beside the record. */
+export type DurableRecord =
+  /** "May vote in `view` up to `through`"; PRE-PREPARE and PREPARE under a durable lease leave at once. */
+  | { readonly type: "lease"; readonly view: View; readonly through: Sequence }
+  /** A prepared certificate and the bodies of its batch; COMMIT waits for it. */
+  | { readonly type: "prepared"; readonly certificate: CertificateName; readonly batch: BatchContent }
+  /** Leaving a view; VIEW-CHANGE waits for it. */
+  | { readonly type: "viewLeft"; readonly target: View; readonly cause: ViewChangeCause; readonly message: Digest }
+  /** An accepted or sent NEW-VIEW with the VIEW-CHANGEs that it names. */
+  | { readonly type: "viewEntered"; readonly view: View; readonly viewChanges: readonly Digest[] }
+  /** What was decided without a certificate of our own (DECIDED from f+1). */
+  | { readonly type: "decided"; readonly sequence: Sequence; readonly digest: Digest; readonly batch: BatchContent }
+  /** CHECKPOINT of ours; waits for it. */
+  | { readonly type: "checkpoint"; readonly sequence: Sequence; readonly digest: Digest }
+  | { readonly type: "stable"; readonly certificate: CertificateName }
+  | { readonly type: "cleanStop"; readonly view: View };
+
+/** What a replica restarts from. */
+export type DurableState =
+  /** The marker that `init` wrote is there and nothing else: the first start. */
+  | { readonly type: "genesis" }
+  | {
+      readonly type: "restart";
+      readonly clean: boolean;
+      readonly snapshot: { readonly sequence: Sequence; readonly digest: Digest };
+      readonly records: readonly { readonly lsn: Lsn; readonly record: DurableRecord }[];
+    }
+  /** No marker: the disk was wiped. Not a restart. */
+  | { readonly type: "wiped" };
+
+/** What executing a batch changed in the session table, as far as the core needs it to end timers and refuse duplicates. */
+export interface SessionChanges {
+  readonly opened: readonly { readonly session: SessionId; readonly client: ClientKey }[];
+  /** Client sequences executed now or found executed before, per session, as ranges. */
+  readonly executed: readonly { readonly session: SessionId; readonly first: number; readonly last: number }[];
+  readonly acknowledged: readonly { readonly session: SessionId; readonly through: number }[];
+  readonly expired: readonly SessionId[];
+}
+
+export interface EvidenceRef {
+  readonly digest: Digest;
+  readonly type: "prePrepare" | "prepare" | "checkpoint" | "viewChange" | "newView";
+}
+
+export type DiskReason = "fsyncFailed" | "full" | "readOnly" | "corrupt" | "stalled";
+export type InstallReason = "unavailable" | "invalid" | "diskFailed";
+export type ViewChangeCause = "timeout" | "complaints" | "joined" | "handOver" | "fenced" | "recovered";
+
+/** Why a message changed nothing. Counted per reason and peer; never an error. */
+export type IgnoredReason =
+  | "notMember"
+  | "notPrimary"
+  | "wrongView"
+  | "belowWindow"
+  | "aboveWindow"
+  | "alreadyProposed"
+  | "conflictingProposal"
+  | "badTime"
+  | "batchTooLarge"
+  | "repeatedBundle"
+  | "duplicateRequest"
+  | "outOfSessionWindow"
+  | "poolFull"
+  | "staleRun"
+  | "unknownBatch"
+  | "conflictingCheckpoint"
+  | "staleCheckpoint"
+  | "staleStatus"
+  | "statusTooSoon"
+  | "notYetBuilt"
+  | "halted";
+
+export type HaltReason =
+  | {
+      readonly code: "CHECKPOINT_DIVERGENCE";
+      readonly sequence: Sequence;
+      readonly own: Digest;
+      readonly theirs: Digest;
+    }
+  | { readonly code: "EXECUTION_FAILED"; readonly sequence: Sequence; readonly message: string }
+  | { readonly code: "DISK_FAILED"; readonly reason: DiskReason }
+  | { readonly code: "WIPED_DISK" };

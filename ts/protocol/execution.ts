@@ -1,0 +1,69 @@
+/** Executes what is decided, in order and without gaps, and keeps the executed batches for peers that were away. */
+import type { Context } from "./context.ts";
+import type { SessionChanges } from "./core.ts";
+import type { RequestPool } from "./request-pool.ts";
+import type { Decision } from "./state.ts";
+import type { Run, Sequence } from "./types.ts";
+
+export class Execution {
+  readonly #context: Context;
+  readonly #pool: RequestPool;
+
+  constructor(context: Context, pool: RequestPool) {
+    this.#context = context;
+    this.#pool = pool;
+  }
+
+  /** Hands every decided batch whose turn it is to execution, and asks for a checkpoint exactly after each interval. */
+  advance(): void {
+    const { state, options } = this.#context;
+    for (;;) {
+      const sequence = (state.executing + 1) as Sequence;
+      const decision = state.slots.get(sequence)?.decision;
+      if (decision === undefined || decision.missing.size > 0) return;
+      state.executing = sequence;
+      const { digest, time, bundles } = decision;
+      const { run } = state;
+      this.#context.emit({ kind: "execute", run, sequence, digest, time, bundles, tentative: false });
+      if (sequence % options.checkpointInterval === 0) this.#context.emit({ kind: "checkpoint", run, sequence });
+    }
+  }
+
+  /** Every batch up to `through` was executed; `sessions` is what all of them changed. */
+  onExecuted(run: Run, through: Sequence, sessions: SessionChanges): void {
+    const { state } = this.#context;
+    if (run !== state.run || through > state.executing) return this.#context.ignore("staleRun");
+    for (let sequence = state.lastExecuted + 1; sequence <= through; sequence++) {
+      const decision = state.slots.get(sequence as Sequence)?.decision as Decision;
+      state.lastExecuted = sequence as Sequence;
+      this.#remember(sequence as Sequence, decision);
+      this.#pool.onExecuted(decision.bundles, sequence === through ? sessions : undefined);
+      const { view } = state;
+      const after = decision.lsn;
+      this.#context.emit({ kind: "reply", sequence: sequence as Sequence, view, tentative: false, after });
+      state.decidedClaims.delete(sequence as Sequence);
+      if (sequence === through) this.#context.emit({ kind: "commit", through, after });
+    }
+    this.#context.progress();
+  }
+
+  /** Forgets executed batches from the oldest on: none above the stable checkpoint, as others may still need them. */
+  trimHistory(): void {
+    const { state, options } = this.#context;
+    for (const [sequence, batch] of state.history) {
+      const old = sequence <= state.low - options.window;
+      if (sequence > state.low || !(old || state.historyBytes > options.historyBytesMax)) return;
+      state.history.delete(sequence);
+      state.historyBytes -= batch.bytes;
+      this.#pool.drop(batch.bundles);
+    }
+  }
+
+  #remember(sequence: Sequence, { digest, time, bundles, lsn }: Decision): void {
+    const { state } = this.#context;
+    const bytes = bundles.reduce((sum, bundle) => sum + (state.bundles.get(bundle)?.ref.bytes ?? 0), 0);
+    this.#pool.keep(bundles);
+    state.history.set(sequence, { sequence, digest, time, bundles, bytes, lsn });
+    state.historyBytes += bytes;
+  }
+}

@@ -1,0 +1,217 @@
+/**
+ * A replica's core: PBFT (Castro and Liskov, OSDI'99 §4, with signatures) as a deterministic state machine without input or
+ * output. This file composes the rooms and takes each input to the one that knows it.
+ *
+ * Deviations from the paper:
+ * - Q = ⌈(n+f+1)/2⌉ instead of 2f+1, so any n ≥ 3f+1 works (`quorum.ts`).
+ * - Requests are bundles of one client session under one signature; batches name bundles by digest, bodies travel by
+ *   themselves, and PREPARE leaves only when every named body is held (`consensus-protocol.ts`).
+ * - COMMIT is authenticated by the channel of its sender; PREPARE is signed, as its certificate must convince others.
+ * - Votes rest on leases made durable ahead of need, COMMIT on its certificate (`vote-leases.ts`); every output names its record.
+ * - Losses are repaired by STATUS, and by DECIDED from f+1 replicas, instead of retransmission timers (`status-exchange.ts`).
+ * - A checkpoint that Q others signed moves our window although we have not executed so far; we execute only what we hold.
+ * - View changes and state transfer are not built yet: their messages are ignored with the reason `notYetBuilt`.
+ */
+import { CheckpointManager } from "./checkpoint-manager.ts";
+import { ConsensusProtocol } from "./consensus-protocol.ts";
+import { Context } from "./context.ts";
+import type { Action, Core, DurableState, HaltReason, Input } from "./core.ts";
+import { Execution } from "./execution.ts";
+import type { BundleRef, Control } from "./messages.ts";
+import type { ReplicaOptions } from "./options.ts";
+import { RequestPool } from "./request-pool.ts";
+import type { ReplicaState } from "./state.ts";
+import { StatusExchange } from "./status-exchange.ts";
+import type { AgreedTime, Instant, Lsn, ReplicaId, Sequence } from "./types.ts";
+import { ViewManager } from "./view-manager.ts";
+import { extendLease } from "./vote-leases.ts";
+
+/** The clock of the core is set by ticks; one this often bounds its drift against the machine's clock. */
+const TICK_INTERVAL_MS = 1_000;
+
+export class Replica implements Core {
+  readonly #context: Context;
+  readonly #pool: RequestPool;
+  readonly #views: ViewManager;
+  readonly #consensus: ConsensusProtocol;
+  readonly #execution: Execution;
+  readonly #checkpoints: CheckpointManager;
+  readonly #status: StatusExchange;
+
+  constructor(options: ReplicaOptions) {
+    const context = new Context(options);
+    this.#context = context;
+    this.#pool = new RequestPool(context);
+    this.#views = new ViewManager(context);
+    this.#execution = new Execution(context, this.#pool);
+    this.#consensus = new ConsensusProtocol(context, {
+      pool: this.#pool,
+      views: this.#views,
+      onDecided: () => this.#execution.advance(),
+      onMissing: (bundles) => this.#status.onMissing(bundles),
+    });
+    this.#checkpoints = new CheckpointManager(context, { pool: this.#pool, onStable: () => this.#onStable() });
+    this.#status = new StatusExchange(context, {
+      consensus: this.#consensus,
+      checkpoints: this.#checkpoints,
+      views: this.#views,
+    });
+  }
+
+  step(input: Input, now: Instant): readonly Action[] {
+    this.#context.now = now;
+    if (this.#context.state.status === "halted") this.#context.ignore("halted");
+    else {
+      this.#take(input);
+      this.#consensus.propose();
+      this.#status.settle();
+    }
+    return this.#context.takeActions();
+  }
+
+  deadline(): Instant | undefined {
+    const { state } = this.#context;
+    if (state.status !== "running") return undefined;
+    let at = (state.wallClockAt + TICK_INTERVAL_MS) as Instant;
+    for (const other of [this.#status.deadline(), this.#pool.deadline()])
+      if (other !== undefined && other < at) at = other;
+    return at;
+  }
+
+  room(): { readonly bundles: number; readonly bytes: number } {
+    return this.#pool.room();
+  }
+
+  view(): { readonly view: ReplicaState["view"]; readonly primary: ReplicaId } {
+    return { view: this.#context.state.view, primary: this.#views.primary() };
+  }
+
+  /** Sequences between the two watermarks. */
+  get windowSize(): number {
+    return this.#context.options.window;
+  }
+
+  /** The core's memory, to look at; nobody else may change it. */
+  inspect(): Readonly<ReplicaState> {
+    return this.#context.state;
+  }
+
+  /** A copy of the core's memory for {@link restore}, as plain structured-clonable data. */
+  save(): ReplicaState {
+    return structuredClone(this.#context.state);
+  }
+
+  /** Goes on from what {@link save} returned, of a core with the same options. */
+  restore(saved: ReplicaState): void {
+    this.#context.state = structuredClone(saved);
+  }
+
+  #take(input: Input): void {
+    switch (input.kind) {
+      case "recovered":
+        return this.#onRecovered(input.state, input.wallClock);
+      case "persisted":
+        return this.#onPersisted(input.upTo);
+      case "diskFailed":
+        return this.#halt({ code: "DISK_FAILED", reason: input.reason });
+      case "executed":
+        return this.#execution.onExecuted(input.run, input.through, input.sessions);
+      case "executionFailed":
+        return this.#halt({ code: "EXECUTION_FAILED", sequence: input.sequence, message: input.reason });
+      case "checkpointed":
+        return this.#checkpoints.onCheckpointed(input.run, input.sequence, input.digest);
+      case "control":
+        return this.#onControl(input.from, input.message);
+      case "votes":
+        return this.#consensus.onVotes(input.phase, input.view, input.sequence, input.digest, input.signers);
+      case "conflict":
+        return this.#context.emit({ kind: "accuse", by: input.by, evidence: input.evidence });
+      case "assembled":
+        return this.#consensus.onAssembled(input.view, input.sequence, input.digest);
+      case "body":
+        return this.#status.onUnavailable(input.digest);
+      case "request":
+        return this.#onRequest(input.bundle, input.from);
+      case "link":
+        return this.#status.onLink(input.peer, input.up);
+      case "tick":
+        return this.#onTick(input.wallClock);
+      case "undone":
+      case "installed":
+      case "installFailed":
+        return this.#context.ignore("notYetBuilt");
+    }
+  }
+
+  #onControl(from: ReplicaId, message: Control): void {
+    switch (message.type) {
+      case "prePrepare":
+        return this.#consensus.onPrePrepare(from, message);
+      case "checkpoint":
+        return this.#checkpoints.onCheckpoint(from, message);
+      case "status":
+        return this.#status.onStatus(from, message);
+      case "decided":
+        return this.#status.onDecided(from, message);
+      case "viewChange":
+      case "newView":
+      case "complaint":
+      case "fetch":
+      case "unavailable":
+        return this.#context.ignore("notYetBuilt", from);
+    }
+  }
+
+  #onRecovered(durable: DurableState, wallClock: AgreedTime): void {
+    const { state, now } = this.#context;
+    state.wallClock = wallClock;
+    state.wallClockAt = now;
+    // A wiped disk is not a restart: what this replica promised before is unknown, so it may not vote (PBFT keeps no amnesiac).
+    if (durable.type !== "genesis") return this.#halt({ code: "WIPED_DISK" });
+    state.status = "running";
+    extendLease(this.#context);
+    this.#window();
+  }
+
+  #onPersisted(upTo: Lsn): void {
+    const { state } = this.#context;
+    if (upTo > state.persistedUpTo) state.persistedUpTo = upTo;
+  }
+
+  #onRequest(bundle: BundleRef, from: ReplicaId | undefined): void {
+    if (!this.#pool.onRequest(bundle, from, this.#views.primary())) return;
+    this.#context.state.fetches.delete(bundle.digest);
+    this.#consensus.onHeld(bundle.digest);
+  }
+
+  #onTick(wallClock: AgreedTime): void {
+    const { state, now } = this.#context;
+    state.wallClock = wallClock;
+    state.wallClockAt = now;
+    this.#pool.onTick(this.#views.primary());
+    this.#status.onTick();
+  }
+
+  #onStable(): void {
+    this.#execution.trimHistory();
+    this.#window();
+    this.#consensus.onWindowMoved();
+  }
+
+  #window(): void {
+    const { state } = this.#context;
+    const { view, low } = state;
+    this.#context.emit({
+      kind: "window",
+      low,
+      high: this.#consensus.earlyHigh() as Sequence,
+      view,
+      pending: undefined,
+    });
+  }
+
+  #halt(reason: HaltReason): void {
+    this.#context.state.status = "halted";
+    this.#context.emit({ kind: "halt", reason });
+  }
+}

@@ -1,0 +1,262 @@
+/**
+ * Admission and the pool: bundles wait here until they are executed, clients take turns in batches, and bodies are kept as
+ * long as the pool, a proposal, a decision or the history names them.
+ */
+import { applySessionChanges, isExecuted } from "./client-sessions.ts";
+import type { Context } from "./context.ts";
+import type { SessionChanges } from "./core.ts";
+import type { BundleRef } from "./messages.ts";
+import type { ClientQueue, HeldBundle } from "./state.ts";
+import { setOf, type ClientKey, type Digest, type Instant, type ReplicaId, type Sequence } from "./types.ts";
+
+/** What one turn of a client in a batch may cost before the next client has its turn. */
+const QUANTUM = 64 * 1024;
+/** An operation's share of the cost of ordering, in bytes: small operations cost more than their length. */
+const OPERATION_COST = 128;
+/** One client may hold this share of the pool, so that a flood from one leaves room for the others. */
+const CLIENT_SHARE = 8;
+/** A backup waits so long for the primary to propose a client's bundle before it hands it over itself. */
+export const FORWARD_DELAY_MS = 100;
+/** How often a bundle is handed to the primary. */
+const FORWARDS_MAX = 8;
+/** Bodies pushed by replicas may fill the pool this many times over: proposals name them, and room is for clients. */
+const REPLICA_SHARE = 2;
+
+function costOf(bundle: BundleRef): number {
+  return bundle.bytes + OPERATION_COST * bundle.count;
+}
+
+export class RequestPool {
+  readonly #context: Context;
+
+  constructor(context: Context) {
+    this.#context = context;
+  }
+
+  room(): { bundles: number; bytes: number } {
+    const { options, state } = this.#context;
+    return {
+      bundles: Math.max(0, options.poolBundlesMax - state.pooledBundles),
+      bytes: Math.max(0, options.poolBytesMax - state.pooledBytes),
+    };
+  }
+
+  /**
+   * Takes a verified bundle whose body is held. Returns whether the body is newly held and stays, so that proposals which
+   * wait for it can go on.
+   */
+  onRequest(bundle: BundleRef, from: ReplicaId | undefined, primary: ReplicaId): boolean {
+    const { state } = this.#context;
+    if (isExecuted(state, bundle)) return this.#onExecutedBefore(bundle, from);
+    if (state.bundles.has(bundle.digest)) {
+      this.#context.ignore("duplicateRequest", from);
+      return false;
+    }
+    const needed = state.uses.has(bundle.digest);
+    if (!this.#fits(bundle, from)) {
+      if (!needed) {
+        this.#refuse(bundle, from);
+        return false;
+      }
+      this.#hold(bundle, false);
+      return true;
+    }
+    this.#hold(bundle, true);
+    if (from === undefined && primary !== this.#context.options.me) this.#forwardLater(bundle.digest, 0);
+    return true;
+  }
+
+  /** Names a body: it is kept until as many `drop`s. */
+  keep(bundles: readonly Digest[]): void {
+    const { uses } = this.#context.state;
+    for (const digest of bundles) uses.set(digest, (uses.get(digest) ?? 0) + 1);
+  }
+
+  /** Takes back one `keep` and releases bodies that nobody needs any more. */
+  drop(bundles: readonly Digest[]): void {
+    const { state } = this.#context;
+    const released: Digest[] = [];
+    for (const digest of bundles) {
+      const uses = (state.uses.get(digest) ?? 0) - 1;
+      if (uses > 0) {
+        state.uses.set(digest, uses);
+        continue;
+      }
+      state.uses.delete(digest);
+      const held = state.bundles.get(digest);
+      if (held !== undefined && !held.pooled) released.push(digest);
+    }
+    this.#release(released);
+  }
+
+  /** Keeps the bodies that `sequence` names and returns those that are not held; `onHeld` of the protocol hears when they are. */
+  await(sequence: Sequence, bundles: readonly Digest[]): Set<Digest> {
+    const { state } = this.#context;
+    this.keep(bundles);
+    const missing = new Set(bundles.filter((digest) => !state.bundles.has(digest)));
+    for (const digest of missing) {
+      const sequences = state.waiting.get(digest) ?? new Set();
+      state.waiting.set(digest, sequences.add(sequence));
+    }
+    return missing;
+  }
+
+  /** `sequence` no longer needs these bodies. */
+  stopWaiting(sequence: Sequence, missing: ReadonlySet<Digest>): void {
+    const { waiting, fetches } = this.#context.state;
+    for (const digest of missing) {
+      const sequences = waiting.get(digest);
+      sequences?.delete(sequence);
+      if (sequences?.size !== 0) continue;
+      waiting.delete(digest);
+      fetches.delete(digest);
+    }
+  }
+
+  /** The next batch, clients taking turns; empty when nothing waits. */
+  take(): readonly Digest[] {
+    const { options, state } = this.#context;
+    const taken: Digest[] = [];
+    let bytes = 0;
+    let full = false;
+    while (!full && state.queues.size > 0) {
+      const [client, queue] = state.queues.entries().next().value as [ClientKey, ClientQueue];
+      state.queues.delete(client);
+      queue.deficit += QUANTUM;
+      while (queue.waiting.length > 0) {
+        const held = state.bundles.get(queue.waiting[0] as Digest) as HeldBundle;
+        full =
+          taken.length >= options.batchBundlesMax ||
+          (taken.length > 0 && bytes + held.ref.bytes > options.batchBytesMax);
+        if (full || costOf(held.ref) > queue.deficit) break;
+        queue.deficit -= costOf(held.ref);
+        bytes += held.ref.bytes;
+        held.proposed = true;
+        taken.push(queue.waiting.shift() as Digest);
+      }
+      if (queue.waiting.length > 0) state.queues.set(client, queue);
+    }
+    return taken;
+  }
+
+  /** A proposal of this view names these: they need no turn and no forwarding. */
+  markProposed(bundles: readonly Digest[]): void {
+    const { state } = this.#context;
+    for (const digest of bundles) {
+      const held = state.bundles.get(digest);
+      if (held === undefined || held.proposed) continue;
+      held.proposed = true;
+      this.#unqueue(held);
+    }
+  }
+
+  /** A batch was executed: its bundles are done, and others whose operations were all in them. */
+  onExecuted(bundles: readonly Digest[], changes: SessionChanges | undefined): void {
+    const { state } = this.#context;
+    for (const digest of bundles) this.#finish(digest);
+    if (changes === undefined) return;
+    for (const session of applySessionChanges(state, changes)) {
+      for (const digest of state.pooledBySession.get(session) ?? []) {
+        const held = state.bundles.get(digest);
+        if (held !== undefined && (isExecuted(state, held.ref) || changes.expired.includes(session)))
+          this.#finish(digest);
+      }
+    }
+  }
+
+  /** Hands bundles to the primary that it has not proposed in time; it may never have got them. */
+  onTick(primary: ReplicaId): void {
+    const { now, state, options } = this.#context;
+    while (state.forwards.length > 0 && (state.forwards[0]?.at ?? now) <= now) {
+      const { digest, times } = state.forwards.shift() as { digest: Digest; times: number };
+      const held = state.bundles.get(digest);
+      if (held === undefined || !held.pooled || held.proposed || primary === options.me) continue;
+      this.#context.emit({ kind: "forward", bundle: digest, to: setOf(primary) });
+      if (times + 1 < FORWARDS_MAX) this.#forwardLater(digest, times + 1);
+    }
+  }
+
+  deadline(): Instant | undefined {
+    return this.#context.state.forwards[0]?.at;
+  }
+
+  #onExecutedBefore(bundle: BundleRef, from: ReplicaId | undefined): boolean {
+    const { state } = this.#context;
+    if (from === undefined) {
+      const after = state.history.get(state.lastExecuted)?.lsn ?? state.persistedUpTo;
+      this.#context.emit({ kind: "answer", bundle, view: state.view, after });
+    }
+    this.#context.ignore("duplicateRequest", from);
+    if (state.bundles.has(bundle.digest)) return false;
+    if (state.uses.has(bundle.digest)) {
+      this.#hold(bundle, false);
+      return true;
+    }
+    this.#context.emit({ kind: "release", bundles: [bundle.digest] });
+    return false;
+  }
+
+  #fits(bundle: BundleRef, from: ReplicaId | undefined): boolean {
+    const { options, state } = this.#context;
+    const share = from === undefined ? 1 : REPLICA_SHARE;
+    if (state.pooledBundles + 1 > options.poolBundlesMax * share) return false;
+    if (state.pooledBytes + bundle.bytes > options.poolBytesMax * share) return false;
+    const waiting = state.queues.get(bundle.client)?.waiting.length ?? 0;
+    return waiting < Math.max(1, Math.floor(options.poolBundlesMax / CLIENT_SHARE));
+  }
+
+  #refuse(bundle: BundleRef, from: ReplicaId | undefined): void {
+    this.#context.ignore("poolFull", from);
+    if (from === undefined) this.#context.emit({ kind: "busy", bundle: bundle.digest });
+    else this.#context.emit({ kind: "release", bundles: [bundle.digest] });
+  }
+
+  #hold(bundle: BundleRef, pooled: boolean): void {
+    const { state } = this.#context;
+    const proposed = state.uses.has(bundle.digest);
+    state.bundles.set(bundle.digest, { ref: bundle, pooled, proposed });
+    if (!pooled) return;
+    state.pooledBundles += 1;
+    state.pooledBytes += bundle.bytes;
+    const ofSession = state.pooledBySession.get(bundle.session) ?? new Set();
+    state.pooledBySession.set(bundle.session, ofSession.add(bundle.digest));
+    if (proposed) return;
+    const queue = state.queues.get(bundle.client);
+    if (queue === undefined) state.queues.set(bundle.client, { waiting: [bundle.digest], deficit: 0 });
+    else queue.waiting.push(bundle.digest);
+  }
+
+  #finish(digest: Digest): void {
+    const { state } = this.#context;
+    const held = state.bundles.get(digest);
+    if (held === undefined || !held.pooled) return;
+    held.pooled = false;
+    state.pooledBundles -= 1;
+    state.pooledBytes -= held.ref.bytes;
+    const ofSession = state.pooledBySession.get(held.ref.session);
+    ofSession?.delete(digest);
+    if (ofSession?.size === 0) state.pooledBySession.delete(held.ref.session);
+    if (!held.proposed) this.#unqueue(held);
+    if (!state.uses.has(digest)) this.#release([digest]);
+  }
+
+  #unqueue(held: HeldBundle): void {
+    const { queues } = this.#context.state;
+    const queue = queues.get(held.ref.client);
+    const index = queue?.waiting.indexOf(held.ref.digest) ?? -1;
+    if (queue === undefined || index < 0) return;
+    queue.waiting.splice(index, 1);
+    if (queue.waiting.length === 0) queues.delete(held.ref.client);
+  }
+
+  #release(bundles: readonly Digest[]): void {
+    if (bundles.length === 0) return;
+    for (const digest of bundles) this.#context.state.bundles.delete(digest);
+    this.#context.emit({ kind: "release", bundles });
+  }
+
+  #forwardLater(digest: Digest, times: number): void {
+    const at = (this.#context.now + FORWARD_DELAY_MS) as Instant;
+    this.#context.state.forwards.push({ at, digest, times });
+  }
+}

@@ -1,0 +1,228 @@
+/**
+ * Repair. Everything that a reconnect, a full queue or an early-message bound may have lost is named by STATUS and answered
+ * from the log: STATUS is the first message on every connection, and is repeated while work is pending without progress.
+ * What a peer executed it answers with DECIDED on its own channel; f+1 that match decide a sequence in any view, since
+ * COMMITs of others cannot be relayed.
+ */
+import type { CheckpointManager } from "./checkpoint-manager.ts";
+import type { ConsensusProtocol } from "./consensus-protocol.ts";
+import type { Context } from "./context.ts";
+import type { Decided, Status } from "./messages.ts";
+import { isWeakQuorum } from "./quorum.ts";
+import type { Slot } from "./state.ts";
+import {
+  EMPTY_SET,
+  holds,
+  setOf,
+  union,
+  without,
+  type Digest,
+  type Instant,
+  type ReplicaId,
+  type ReplicaSet,
+  type Sequence,
+} from "./types.ts";
+import type { ViewManager } from "./view-manager.ts";
+import { leaseFor } from "./vote-leases.ts";
+
+/** Work that waits so long without progress asks for repair; doubles up to {@link STATUS_DELAY_MAX_MS}. */
+const STATUS_DELAY_MS = 100;
+const STATUS_DELAY_MAX_MS = 2_000;
+/** A peer's STATUS is answered at most this often, so that asking cannot become an attack. */
+const ANSWER_INTERVAL_MS = 50;
+/** Sequences and bodies repaired per answer; the peer's next STATUS names the rest. */
+const SEQUENCES_PER_ANSWER = 32;
+const BODIES_PER_ANSWER = 32;
+/** A named body that the proposer's push did not bring so soon is asked for; the interval doubles up to the maximum. */
+const FETCH_DELAY_MS = 40;
+const FETCH_DELAY_MAX_MS = 2_000;
+
+export class StatusExchange {
+  readonly #context: Context;
+  readonly #consensus: ConsensusProtocol;
+  readonly #checkpoints: CheckpointManager;
+  readonly #views: ViewManager;
+
+  constructor(
+    context: Context,
+    rooms: { consensus: ConsensusProtocol; checkpoints: CheckpointManager; views: ViewManager },
+  ) {
+    this.#context = context;
+    this.#consensus = rooms.consensus;
+    this.#checkpoints = rooms.checkpoints;
+    this.#views = rooms.views;
+  }
+
+  onLink(peer: ReplicaId, up: boolean): void {
+    const { state } = this.#context;
+    if (!up) {
+      state.linked.delete(peer);
+      return;
+    }
+    state.linked.add(peer);
+    state.answeredAt.delete(peer);
+    this.#context.send(setOf(peer), this.#status(), this.#context.state.persistedUpTo);
+  }
+
+  onStatus(from: ReplicaId, status: Status): void {
+    const { state, now } = this.#context;
+    const answered = state.answeredAt.get(from);
+    if (answered !== undefined && now - answered < ANSWER_INTERVAL_MS)
+      return this.#context.ignore("statusTooSoon", from);
+    state.answeredAt.set(from, now);
+    if (status.lastExecuted > state.lastExecuted) this.#onAhead(from);
+    else state.ahead = without(state.ahead, setOf(from));
+    this.#checkpoints.repair(from, status.lowWatermark);
+    this.#answer(from, status);
+    const bodies = status.missing.filter((digest) => state.bundles.has(digest)).slice(0, BODIES_PER_ANSWER);
+    for (const bundle of bodies) this.#context.emit({ kind: "forward", bundle, to: setOf(from) });
+  }
+
+  onDecided(from: ReplicaId, message: Decided): void {
+    const { state, options } = this.#context;
+    const { sequence, digest, time, bundles } = message;
+    if (sequence <= state.lastExecuted) return this.#context.ignore("staleStatus", from);
+    if (sequence > state.lastExecuted + options.window) return this.#context.ignore("aboveWindow", from);
+    if (bundles.length > options.batchBundlesMax) return this.#context.ignore("batchTooLarge", from);
+    const claims = state.decidedClaims.get(sequence) ?? { by: new Map(), contents: new Map() };
+    state.decidedClaims.set(sequence, claims);
+    if (claims.by.has(from)) return;
+    claims.by.set(from, digest);
+    claims.contents.set(digest, { time, bundles });
+    let vouching = EMPTY_SET;
+    for (const [peer, claimed] of claims.by) if (claimed === digest) vouching = union(vouching, setOf(peer));
+    if (isWeakQuorum(this.#context.quorums, vouching))
+      this.#consensus.decideByClaims(sequence, digest, { time, bundles });
+  }
+
+  /** Bodies are missing: accept them from whoever sends them, and ask for them soon. */
+  onMissing(bundles: readonly Digest[]): void {
+    const { state, now } = this.#context;
+    this.#context.emit({ kind: "pin", bundles });
+    for (const digest of bundles) {
+      if (!state.fetches.has(digest)) state.fetches.set(digest, { at: (now + FETCH_DELAY_MS) as Instant, asked: 0 });
+    }
+  }
+
+  /** Nobody who was asked has it, or the answer was false: ask again at once, then slower. */
+  onUnavailable(digest: Digest): void {
+    const fetch = this.#context.state.fetches.get(digest);
+    if (fetch === undefined) return this.#context.ignore("unknownBatch");
+    fetch.at = (this.#context.now + delayAfter(fetch.asked)) as Instant;
+  }
+
+  onTick(): void {
+    const { state, now } = this.#context;
+    for (const [digest, fetch] of state.fetches) {
+      if (fetch.at > now) continue;
+      fetch.asked += 1;
+      fetch.at = (now + delayAfter(fetch.asked)) as Instant;
+      this.#context.emit({ kind: "fetch", what: "bundle", digest, from: this.#askable(fetch.asked) });
+    }
+    if (state.statusAt === undefined || state.statusAt > now) return;
+    state.statusDelayMs = Math.min(STATUS_DELAY_MAX_MS, Math.max(STATUS_DELAY_MS, state.statusDelayMs) * 2);
+    state.statusAt = (now + state.statusDelayMs) as Instant;
+    this.#context.broadcast(this.#status(), state.persistedUpTo);
+  }
+
+  /** Starts or stops the STATUS timer after each step. */
+  settle(): void {
+    const { state, now } = this.#context;
+    if (!this.#pending()) state.statusAt = undefined;
+    else if (state.statusAt === undefined)
+      state.statusAt = (now + Math.max(STATUS_DELAY_MS, state.statusDelayMs)) as Instant;
+  }
+
+  deadline(): Instant | undefined {
+    const { state } = this.#context;
+    let at = state.statusAt;
+    for (const fetch of state.fetches.values()) if (at === undefined || fetch.at < at) at = fetch.at;
+    return at;
+  }
+
+  #pending(): boolean {
+    const { state } = this.#context;
+    return (
+      state.lastSeen > state.lastExecuted ||
+      state.pooledBundles > 0 ||
+      state.ahead !== EMPTY_SET ||
+      [...state.ownCheckpoints.keys()].some((sequence) => sequence > state.low)
+    );
+  }
+
+  /** A peer shows more than we have; it may be lying, so it costs one STATUS now and slow ones later. */
+  #onAhead(from: ReplicaId): void {
+    const { state } = this.#context;
+    if (!holds(state.ahead, from)) this.#context.send(setOf(from), this.#status(), state.persistedUpTo);
+    state.ahead = union(state.ahead, setOf(from));
+  }
+
+  #askable(asked: number): ReplicaSet {
+    const primary = setOf(this.#views.primary());
+    return asked === 1 && !this.#views.isPrimary() ? primary : this.#context.others;
+  }
+
+  #status(): Status {
+    const { state } = this.#context;
+    const count = Math.min(Math.max(0, state.lastSeen - state.lastExecuted), 2 * this.#context.options.window);
+    const slots = Array.from({ length: count }, (_, i) => state.slots.get((state.lastExecuted + 1 + i) as Sequence));
+    return {
+      type: "status",
+      mode: "normal",
+      view: state.view,
+      lowWatermark: state.low,
+      lastExecuted: state.lastExecuted,
+      proposed: slots.map((slot) => slot?.proposal !== undefined),
+      prepared: slots.map((slot) => slot !== undefined && slot.preparedLsn > 0),
+      committed: slots.map((slot) => slot?.decision !== undefined),
+      missing: [...state.waiting.keys()].slice(0, BODIES_PER_ANSWER),
+      viewChanges: EMPTY_SET,
+      fence: undefined,
+    };
+  }
+
+  #answer(to: ReplicaId, status: Status): void {
+    const { state } = this.#context;
+    let repaired = 0;
+    const oldest = state.history.keys().next().value ?? state.lastExecuted + 1;
+    for (
+      let s = Math.max(status.lastExecuted + 1, oldest);
+      s <= state.lastSeen && repaired < SEQUENCES_PER_ANSWER;
+      s++
+    ) {
+      const sequence = s as Sequence;
+      const index = sequence - status.lastExecuted - 1;
+      if (status.committed[index] === true) continue;
+      const executed = state.history.get(sequence);
+      const slot = state.slots.get(sequence);
+      if (executed === undefined && slot === undefined) continue;
+      repaired += 1;
+      if (executed !== undefined) {
+        const { digest, time, bundles, lsn } = executed;
+        this.#context.send(setOf(to), { type: "decided", sequence, digest, time, bundles }, lsn);
+      }
+      if (slot === undefined || status.view !== state.view) continue;
+      this.#repeatVotes(to, slot, status.proposed[index] === true, status.prepared[index] === true);
+    }
+  }
+
+  /** Sends again what we said about one sequence in this view; the records that it rests on have not changed. */
+  #repeatVotes(to: ReplicaId, slot: Slot, proposed: boolean, prepared: boolean): void {
+    const { proposal, sequence } = slot;
+    const lease = leaseFor(this.#context, sequence);
+    if (proposal === undefined || lease === undefined) return;
+    const { view, digest, time, bundles } = proposal;
+    if (slot.voted && this.#views.isPrimary()) {
+      if (!proposed)
+        this.#context.send(setOf(to), { type: "prePrepare", view, sequence, digest, time, bundles }, lease);
+    } else if (slot.voted && !prepared) {
+      this.#context.send(setOf(to), { type: "prepare", view, sequence, digest }, lease);
+    }
+    if (slot.preparedLsn > 0)
+      this.#context.send(setOf(to), { type: "commit", view, sequence, digest }, slot.preparedLsn);
+  }
+}
+
+function delayAfter(asked: number): number {
+  return Math.min(FETCH_DELAY_MAX_MS, FETCH_DELAY_MS * 2 ** Math.min(asked, 10));
+}
