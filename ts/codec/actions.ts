@@ -1,0 +1,161 @@
+/**
+ * The actions of one turn as the addon reads them, `WIRE.md` §7: records `u8 kind | u32 length | body`.
+ *
+ * What is written is our own, so a value out of range is our bug and throws.
+ */
+import type { BatchContent, FetchKind, Outgoing } from "../protocol/messages.ts";
+import type { ClientKey, Digest, ReplicaSet, Sequence, View } from "../protocol/types.ts";
+import { writeBatch, writeDigests } from "./batch.ts";
+import { Writer } from "./bytes.ts";
+import { writeReply } from "./client.ts";
+import type { Reply } from "./client.ts";
+import { encodeBody, encodeOutgoing, MessageType } from "./messages.ts";
+import type { Bodies, BodyName } from "./messages.ts";
+import { writeNamed } from "./status.ts";
+import type { SignatureSource } from "./viewChange.ts";
+
+/** The kinds of action records. */
+export const ActionKind = {
+  send: 1,
+  assemble: 2,
+  forward: 3,
+  fetch: 4,
+  readBatch: 5,
+  reply: 6,
+  busy: 7,
+  release: 8,
+  pin: 9,
+  window: 10,
+  room: 11,
+  stable: 12,
+} as const;
+
+/** Collects the actions of one turn; reused from turn to turn by `reset`. */
+export class ActionWriter {
+  readonly #writer: Writer;
+  readonly #signatures: SignatureSource | undefined;
+
+  /**
+   * @param signatures Who holds the signatures that VIEW_CHANGE and NEW_VIEW carry.
+   * @param initialBytes Memory to start with; it grows up to `WRITER_BYTES_MAX`.
+   */
+  constructor(signatures?: SignatureSource, initialBytes = 64 * 1024) {
+    this.#writer = new Writer(initialBytes);
+    this.#signatures = signatures;
+  }
+
+  get length(): number {
+    return this.#writer.length;
+  }
+
+  /** The memory whose first `length` bytes are the records; another one after growth. */
+  get buffer(): Uint8Array {
+    return this.#writer.buffer;
+  }
+
+  reset(): void {
+    this.#writer.reset();
+  }
+
+  send(to: ReplicaSet, message: Outgoing): void {
+    const place = this.#open(ActionKind.send);
+    this.#writer.set(to);
+    this.#writer.u8(MessageType[message.type]);
+    encodeOutgoing(this.#writer, message, this.#signatures);
+    this.#writer.closeLength(place);
+  }
+
+  /** Sends what the shell itself has to say: answers to fetches, steps of state transfer. */
+  sendBody<K extends BodyName>(to: ReplicaSet, name: K, body: Bodies[K]): void {
+    const place = this.#open(ActionKind.send);
+    this.#writer.set(to);
+    this.#writer.u8(MessageType[name]);
+    encodeBody(this.#writer, name, body);
+    this.#writer.closeLength(place);
+  }
+
+  assemble(view: View, sequence: Sequence, batch: BatchContent): void {
+    const place = this.#open(ActionKind.assemble);
+    this.#writer.u53(view);
+    this.#writer.u53(sequence);
+    writeBatch(this.#writer, batch);
+    this.#writer.closeLength(place);
+  }
+
+  forward(to: ReplicaSet, bundle: Digest): void {
+    const place = this.#open(ActionKind.forward);
+    this.#writer.set(to);
+    this.#writer.digest(bundle);
+    this.#writer.closeLength(place);
+  }
+
+  fetch(from: ReplicaSet, kind: FetchKind, digest: Digest): void {
+    const place = this.#open(ActionKind.fetch);
+    this.#writer.set(from);
+    writeNamed(this.#writer, { kind, digest });
+    this.#writer.closeLength(place);
+  }
+
+  /** Answered by a `BatchRecord` in the same turn. */
+  readBatch(sequence: Sequence, batch: BatchContent): void {
+    const place = this.#open(ActionKind.readBatch);
+    this.#writer.u53(sequence);
+    writeBatch(this.#writer, batch);
+    this.#writer.closeLength(place);
+  }
+
+  /** Every result must be in full; the addon shortens those that another replica sends in full. */
+  reply(to: ClientKey, reply: Reply): void {
+    const place = this.#open(ActionKind.reply);
+    this.#writer.digest(to);
+    writeReply(this.#writer, reply);
+    this.#writer.closeLength(place);
+  }
+
+  busy(bundle: Digest): void {
+    const place = this.#open(ActionKind.busy);
+    this.#writer.digest(bundle);
+    this.#writer.closeLength(place);
+  }
+
+  release(bundles: readonly Digest[]): void {
+    this.#digests(ActionKind.release, bundles);
+  }
+
+  pin(bundles: readonly Digest[]): void {
+    this.#digests(ActionKind.pin, bundles);
+  }
+
+  window(low: Sequence, high: Sequence, view: View, pending: View | undefined): void {
+    const place = this.#open(ActionKind.window);
+    this.#writer.u53(low);
+    this.#writer.u53(high);
+    this.#writer.u53(view);
+    this.#writer.u53(pending === undefined ? 0 : pending + 1);
+    this.#writer.closeLength(place);
+  }
+
+  room(bundles: number, bytes: number): void {
+    const place = this.#open(ActionKind.room);
+    this.#writer.u32(bundles);
+    this.#writer.u32(bytes);
+    this.#writer.closeLength(place);
+  }
+
+  stable(sequence: Sequence): void {
+    const place = this.#open(ActionKind.stable);
+    this.#writer.u53(sequence);
+    this.#writer.closeLength(place);
+  }
+
+  #digests(kind: number, digests: readonly Digest[]): void {
+    const place = this.#open(kind);
+    writeDigests(this.#writer, digests);
+    this.#writer.closeLength(place);
+  }
+
+  #open(kind: number): number {
+    this.#writer.u8(kind);
+    return this.#writer.openLength();
+  }
+}
