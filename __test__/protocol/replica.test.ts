@@ -123,6 +123,17 @@ test("a peer's STATUS is answered with what it lacks: the proposal, our votes, o
   t.is(core.of("forward")[0]?.bundle, digestOf("a"));
 });
 
+test("a peer's STATUS that shows a proposal which never came here is answered by our own STATUS", (t) => {
+  const core = backup();
+  core.control(1, status({ proposed: [true] }));
+  t.is(core.sent("status")[0]?.to, replicas(1));
+  core.tickAfter(100);
+  t.is(core.sent("status")[0]?.to, replicas(0, 1, 2), "the primary hears it too, and can send the proposal");
+  core.commitBatch(1, "batch");
+  core.tickAfter(10_000);
+  t.is(core.of("send").length, 0);
+});
+
 test("a peer that asks too often is not answered", (t) => {
   const core = backup();
   core.propose(1, "batch");

@@ -203,14 +203,14 @@ export class ConsensusProtocol {
   #accept(slot: Slot, batch: BatchContent & { readonly digest: Digest }, timeVouched: boolean): void {
     const { digest, time, bundles } = batch;
     const { view } = this.#context.state;
-    const missing = this.#await(slot.sequence, bundles);
+    const missing = this.#keepAndAwait(slot.sequence, bundles);
     const proposal: Proposal = { view, digest, time, bundles, missing, timeVouched, refused: false };
     slot.proposal = proposal;
     this.#pool.markProposed(bundles);
   }
 
-  #await(sequence: Sequence, bundles: readonly Digest[]): Set<Digest> {
-    const missing = this.#pool.await(sequence, bundles);
+  #keepAndAwait(sequence: Sequence, bundles: readonly Digest[]): Set<Digest> {
+    const missing = this.#pool.keepAndAwait(sequence, bundles);
     if (missing.size > 0) this.#onMissing([...missing]);
     return missing;
   }
@@ -219,6 +219,7 @@ export class ConsensusProtocol {
     const { state, options } = this.#context;
     const { proposal } = slot;
     if (proposal === undefined || proposal.view !== state.view || proposal.missing.size > 0) return;
+    if (slot.sequence <= state.low) return; // below the window nothing is voted on; DECIDED brings what is missing
     const voters = this.#prepareVoters(slot, proposal);
     if (!proposal.timeVouched && isWeakQuorum(this.#context.quorums, voters)) proposal.timeVouched = true;
     if (!slot.voted) this.#vote(slot, proposal);
@@ -270,7 +271,7 @@ export class ConsensusProtocol {
   #decide(slot: Slot, batch: BatchContent & { readonly digest: Digest }, lsn: Lsn): void {
     const { state } = this.#context;
     const { digest, time, bundles } = batch;
-    slot.decision = { digest, time, bundles, lsn, missing: this.#await(slot.sequence, bundles) };
+    slot.decision = { digest, time, bundles, lsn, missing: this.#keepAndAwait(slot.sequence, bundles) };
     this.#pool.markProposed(bundles);
     while (state.slots.get((state.committedPrefix + 1) as Sequence)?.decision !== undefined) {
       state.committedPrefix = (state.committedPrefix + 1) as Sequence;

@@ -5,6 +5,7 @@ import type { Quorums } from "./quorum.ts";
 import { quorumsOf } from "./quorum.ts";
 import { initialState, type ReplicaState } from "./state.ts";
 import {
+  EMPTY_SET,
   everyone,
   setOf,
   without,
@@ -62,9 +63,9 @@ export class Context {
     return lsn;
   }
 
-  /** This machine's clock as far as the last tick told it. */
+  /** This machine's clock as far as the last tick told it, in whole milliseconds; instants may have fractions. */
   wallClock(): AgreedTime {
-    return (this.state.wallClock + (this.now - this.state.wallClockAt)) as AgreedTime;
+    return Math.floor(this.state.wallClock + (this.now - this.state.wallClockAt)) as AgreedTime;
   }
 
   /** H: the last sequence that may be voted on now. */
@@ -72,8 +73,9 @@ export class Context {
     return (this.state.low + this.options.window) as Sequence;
   }
 
-  /** Something moved: STATUS may wait again. */
+  /** Something moved: STATUS may wait again, and what peers showed before is old. */
   progress(): void {
+    this.state.ahead = EMPTY_SET;
     this.state.statusDelayMs = 0;
     this.state.statusAt = undefined;
   }

@@ -19,6 +19,7 @@ export class Execution {
     const { state, options } = this.#context;
     for (;;) {
       const sequence = (state.executing + 1) as Sequence;
+      if (sequence > state.lastExecuted + options.window) return; // what hangs may not gather work without bound
       const decision = state.slots.get(sequence)?.decision;
       if (decision === undefined || decision.missing.size > 0) return;
       state.executing = sequence;
@@ -45,6 +46,7 @@ export class Execution {
       if (sequence === through) this.#context.emit({ kind: "commit", through, after });
     }
     this.#context.progress();
+    this.advance();
   }
 
   /** Forgets executed batches from the oldest on: none above the stable checkpoint, as others may still need them. */

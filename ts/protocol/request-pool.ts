@@ -90,7 +90,7 @@ export class RequestPool {
   }
 
   /** Keeps the bodies that `sequence` names and returns those that are not held; `onHeld` of the protocol hears when they are. */
-  await(sequence: Sequence, bundles: readonly Digest[]): Set<Digest> {
+  keepAndAwait(sequence: Sequence, bundles: readonly Digest[]): Set<Digest> {
     const { state } = this.#context;
     this.keep(bundles);
     const missing = new Set(bundles.filter((digest) => !state.bundles.has(digest)));

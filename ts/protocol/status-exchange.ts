@@ -70,7 +70,7 @@ export class StatusExchange {
     if (answered !== undefined && now - answered < ANSWER_INTERVAL_MS)
       return this.#context.ignore("statusTooSoon", from);
     state.answeredAt.set(from, now);
-    if (status.lastExecuted > state.lastExecuted) this.#onAhead(from);
+    if (this.#showsMore(status)) this.#onAhead(from);
     else state.ahead = without(state.ahead, setOf(from));
     this.#checkpoints.repair(from, status.lowWatermark);
     this.#answer(from, status);
@@ -148,6 +148,18 @@ export class StatusExchange {
       state.ahead !== EMPTY_SET ||
       [...state.ownCheckpoints.keys()].some((sequence) => sequence > state.low)
     );
+  }
+
+  /** Whether a peer executed more than we did, or holds a proposal that we have never seen. */
+  #showsMore(status: Status): boolean {
+    const { state } = this.#context;
+    if (status.lastExecuted > state.lastExecuted) return true;
+    if (status.view !== state.view) return false;
+    return status.proposed.some((proposed, index) => {
+      const sequence = (status.lastExecuted + 1 + index) as Sequence;
+      if (!proposed || sequence <= state.lastExecuted || sequence > this.#consensus.earlyHigh()) return false;
+      return state.slots.get(sequence)?.proposal === undefined && !state.early.has(sequence);
+    });
   }
 
   /** A peer shows more than we have; it may be lying, so it costs one STATUS now and slow ones later. */

@@ -1,0 +1,116 @@
+/**
+ * `npm run mutants [-- --only M01,M02] [--seeds N] [--workers N]`: breaks the code on purpose and sees that the suite notices.
+ *
+ * Each JSON file beside this one is a mutant: one piece of the sources and what stands there instead. Sources are copied,
+ * patched and compiled in a temporary folder, never in place, and the simulator runs from there. The unmutated code goes first,
+ * through the same command, and has to pass.
+ */
+import { spawn, spawnSync } from "node:child_process";
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+
+const here = fileURLToPath(new URL(".", import.meta.url));
+const root = join(here, "..", "..");
+/** What every mutant must be dead within, build excluded. */
+const KILL_MS_MAX = 600_000;
+
+const { values } = parseArgs({
+  options: {
+    only: { type: "string" },
+    seeds: { type: "string", default: "3000" },
+    workers: { type: "string", default: "2" },
+  },
+});
+
+const mutants = readdirSync(here)
+  .filter((name) => name.endsWith(".json"))
+  .sort()
+  .map((name) => ({ id: name.replace(".json", ""), ...JSON.parse(readFileSync(join(here, name), "utf8")) }))
+  .filter(({ id }) => values.only === undefined || values.only.split(",").some((wanted) => id.startsWith(wanted)));
+
+/** The sources in a folder of their own, with one mutant in them. */
+function build(mutant) {
+  const folder = mkdtempSync(join(tmpdir(), "mutant-"));
+  cpSync(join(root, "ts"), join(folder, "ts"), { recursive: true });
+  cpSync(join(root, "tsconfig.json"), join(folder, "tsconfig.json"));
+  cpSync(join(root, "package.json"), join(folder, "package.json"));
+  symlinkSync(join(root, "node_modules"), join(folder, "node_modules"));
+  for (const { file, search, replace } of mutant?.patches ?? []) patch(join(folder, file), search, replace);
+  const compiled = spawnSync(
+    process.execPath,
+    [join(root, "node_modules/typescript/bin/tsc"), "-p", folder, "--noCheck"],
+    { encoding: "utf8" },
+  );
+  if (compiled.status !== 0) throw new Error(`does not compile:\n${compiled.stdout}`);
+  return folder;
+}
+
+function patch(path, search, replace) {
+  const text = readFileSync(path, "utf8");
+  const places = text.split(search).length - 1;
+  if (places !== 1) throw new Error(`${path} has its piece ${places} times; the mutant has to follow the code`);
+  writeFileSync(
+    path,
+    text.replace(search, () => replace),
+  );
+}
+
+/** What the simulator says of the code in a folder. */
+function simulate(folder) {
+  const started = performance.now();
+  const parameters = ["--seeds", values.seeds, "--from", "1", "--json", "--no-shrink", "--workers", values.workers];
+  return new Promise((resolve) => {
+    const child = spawn(process.execPath, [join(folder, "dist/testing/sim-main.js"), ...parameters], {
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    const timer = setTimeout(() => child.kill("SIGKILL"), KILL_MS_MAX);
+    let output = "";
+    let errors = "";
+    child.stdout.on("data", (data) => (output += data));
+    child.stderr.on("data", (data) => (errors += data));
+    child.on("close", (code) => {
+      clearTimeout(timer);
+      const last = output.trim().split("\n").at(-1) ?? "";
+      const report = last.startsWith("{") ? JSON.parse(last) : { failures: [], missed: [] };
+      resolve({ code, report, errors, ms: performance.now() - started });
+    });
+  });
+}
+
+function verdictOf({ code, report, errors }) {
+  if (code === 0) return undefined;
+  const [failure] = report.failures;
+  if (failure !== undefined) return `invariant ${failure.invariant} (${failure.name}), seed ${failure.seed}`;
+  if (report.missed.length > 0) return `coverage: ${report.missed.join(", ")}`;
+  return code === null ? "ran out of time" : `the run broke: ${errors.trim().split("\n")[0]}`;
+}
+
+let failed = 0;
+async function run(id, mutant) {
+  const folder = build(mutant);
+  try {
+    const result = await simulate(folder);
+    const verdict = verdictOf(result);
+    const good = (mutant === undefined) === (verdict === undefined);
+    if (!good) failed++;
+    const seconds = (result.ms / 1000).toFixed(1).padStart(6);
+    const outcome = mutant === undefined ? (verdict ?? "passes") : (verdict ?? "SURVIVES");
+    console.log(`${good ? "ok  " : "FAIL"} ${id.padEnd(34)} ${seconds} s  ${outcome}`);
+    if (!good && mutant === undefined) console.log(result.errors);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+await run("unmutated", undefined);
+for (const mutant of mutants) {
+  await run(mutant.id, mutant).catch((error) => {
+    failed++;
+    console.log(`FAIL ${mutant.id}: ${error.message}`);
+  });
+}
+console.log(`${mutants.length} mutants, ${failed} failed`);
+process.exitCode = failed > 0 ? 1 : 0;

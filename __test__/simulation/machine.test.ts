@@ -1,0 +1,186 @@
+/** The parts of the simulator by themselves. */
+import test from "ava";
+import { Network } from "../../dist/testing/network.js";
+import type { LinkLaw } from "../../dist/testing/network.js";
+import { withPoisonedGlobals } from "../../dist/testing/poison.js";
+import { Prng } from "../../dist/testing/prng.js";
+import { Scheduler } from "../../dist/testing/scheduler.js";
+import { ddmin, shrink } from "../../dist/testing/shrink.js";
+import { planOf } from "../../dist/testing/simulate.js";
+import { simulate } from "../../dist/testing/index.js";
+import { formatTrace, parseTrace, TRACE_LINES_MAX } from "../../dist/testing/trace-file.js";
+import type { Plan } from "../../dist/testing/plan.js";
+import type { RunResult } from "../../dist/testing/world.js";
+
+const law: LinkLaw = { delayMinMs: 1, delayMeanMs: 0, delayMaxMs: 10, loss: 0, duplicate: 0, ordered: false };
+
+test("events run in order of time, and of scheduling where times are equal", (t) => {
+  const scheduler = new Scheduler();
+  const ran: string[] = [];
+  const prng = new Prng(1n);
+  const expected: [number, number][] = [];
+  for (let index = 0; index < 500; index++) {
+    const at = prng.below(50);
+    expected.push([at, index]);
+    scheduler.at(at, () => ran.push(`${at}/${index}`));
+  }
+  while (scheduler.step(100));
+  expected.sort((a, b) => a[0] - b[0] || a[1] - b[1]);
+  t.deepEqual(ran, expected.map(([at, index]) => `${at}/${index}`));
+});
+
+test("a scheduler stops at its limit and goes on from there", (t) => {
+  const scheduler = new Scheduler();
+  let ran = 0;
+  scheduler.after(5, () => ran++);
+  t.false(scheduler.step(4));
+  t.is(scheduler.now, 4);
+  t.true(scheduler.step(5));
+  t.is(ran, 1);
+});
+
+test("streams split from a seed depend on its name alone", (t) => {
+  const root = new Prng(7n);
+  const before = root.split("net").next();
+  root.next();
+  t.is(root.split("net").next(), before);
+  t.not(root.split("disk").next(), before);
+  t.not(new Prng(8n).split("net").next(), before);
+  t.not(new Prng(7n + (1n << 40n)).split("net").next(), before);
+});
+
+test("random numbers keep to their range", (t) => {
+  const prng = new Prng(3n);
+  const seen = new Set<number>();
+  for (let index = 0; index < 1000; index++) seen.add(prng.between(2, 5));
+  t.deepEqual([...seen].sort(), [2, 3, 4, 5]);
+  t.false(prng.chance(0));
+  t.deepEqual([...prng.shuffled([1, 2, 3, 4])].sort(), [1, 2, 3, 4]);
+});
+
+function network(change: Partial<LinkLaw> = {}): { scheduler: Scheduler; net: Network; heard: string[] } {
+  const scheduler = new Scheduler();
+  const net = new Network(scheduler, new Prng(5n), 3, () => ({ ...law, ...change }));
+  const heard: string[] = [];
+  for (const node of [0, 1, 2]) net.attach(node, (from, bytes) => heard.push(`${from}>${node}:${bytes[0]}`));
+  return { scheduler, net, heard };
+}
+
+function drain(scheduler: Scheduler): void {
+  while (scheduler.step(scheduler.now + 1000));
+}
+
+test("a cut link loses messages one way, also those under way", (t) => {
+  const { scheduler, net, heard } = network();
+  net.send(0, 1, Uint8Array.of(1));
+  net.cut(0, 1);
+  net.send(0, 1, Uint8Array.of(2));
+  net.send(1, 0, Uint8Array.of(3));
+  drain(scheduler);
+  t.deepEqual(heard, ["1>0:3"]);
+});
+
+test("two faults of one link end separately", (t) => {
+  const { scheduler, net, heard } = network();
+  net.cut(0, 1);
+  net.cut(0, 1);
+  net.mend(0, 1);
+  net.send(0, 1, Uint8Array.of(1));
+  net.mend(0, 1);
+  net.send(0, 1, Uint8Array.of(2));
+  drain(scheduler);
+  t.deepEqual(heard, ["0>1:2"]);
+});
+
+test("a clogged link holds messages and lets them go", (t) => {
+  const { scheduler, net, heard } = network();
+  net.clog(0, 1);
+  net.send(0, 1, Uint8Array.of(1));
+  drain(scheduler);
+  t.deepEqual(heard, []);
+  net.unclog(0, 1);
+  drain(scheduler);
+  t.deepEqual(heard, ["0>1:1"]);
+});
+
+test("an ordered link keeps order, another one does not", (t) => {
+  const bytes = Array.from({ length: 50 }, (_, index) => Uint8Array.of(index));
+  const order = (ordered: boolean): string[] => {
+    const { scheduler, net, heard } = network({ ordered, delayMeanMs: 5 });
+    for (const message of bytes) net.send(0, 1, message);
+    drain(scheduler);
+    return heard;
+  };
+  t.deepEqual(order(true), bytes.map((message) => `0>1:${message[0]}`));
+  t.notDeepEqual(order(false), order(true));
+});
+
+test("loss and duplication are counted", (t) => {
+  const { scheduler, net, heard } = network({ loss: 0.5, duplicate: 0.5 });
+  for (let index = 0; index < 200; index++) net.send(0, 1, Uint8Array.of(index));
+  drain(scheduler);
+  t.is(heard.length, 200 - net.counters.lost + net.counters.duplicated);
+  t.true(net.counters.lost > 50 && net.counters.duplicated > 20);
+});
+
+test("the real clock and real randomness throw inside of a simulation, and work after it", (t) => {
+  for (const forbidden of [() => Math.random(), () => Date.now(), () => performance.now()]) {
+    t.throws(() => withPoisonedGlobals(forbidden), { message: /inside of a simulation/ });
+    t.notThrows(forbidden);
+  }
+});
+
+test("ddmin finds the pair that fails together", (t) => {
+  const items = Array.from({ length: 40 }, (_, index) => index);
+  t.deepEqual(ddmin(items, (list) => list.includes(7) && list.includes(31)), [7, 31]);
+  t.deepEqual(ddmin(items, () => true), []);
+});
+
+test("shrinking keeps the violated invariant and takes away what it does not need", (t) => {
+  const plan = planOf(5n, { faultCount: 6, faults: ["partition", "cut", "clog"], operations: 20 });
+  const needed = plan.faults[1];
+  const violates = (invariant: number): RunResult => ({
+    violation: { invariant, name: "stub", message: "", step: 0 },
+    events: 0,
+    simulatedMs: 0,
+    log: "",
+    coverage: {},
+    used: [],
+    livenessSkipped: undefined,
+    executed: 0,
+  });
+  const run = (candidate: Plan): RunResult =>
+    candidate.operations.length < 3 ? violates(2) : candidate.faults.includes(needed!) ? violates(1) : { ...violates(1), violation: undefined };
+  const shrunk = shrink(plan, violates(1), run);
+  t.deepEqual(shrunk.plan.faults, [needed!]);
+  t.is(shrunk.plan.operations.length, 3);
+  t.is(shrunk.plan.options.loss, 0);
+  t.is(shrunk.result.violation?.invariant, 1);
+});
+
+test("a trace is short and comes back as the same plan", (t) => {
+  for (const seed of [1n, 2n, 3n]) {
+    const plan: Plan = { ...planOf(seed, { operations: 200 }), muted: { except: [1, 2] } };
+    const text = formatTrace(plan, "why");
+    t.true(text.trimEnd().split("\n").length <= TRACE_LINES_MAX, `${text.split("\n").length} lines`);
+    t.deepEqual(parseTrace(text), plan);
+  }
+});
+
+test("a user's own state machine is simulated, and one that is not deterministic is caught", (t) => {
+  const options = { n: 4, f: 1, byzantine: [], repertoires: [], faultCount: 0, loss: 0, checkpointInterval: 1 };
+  const operations = Array.from({ length: 12 }, (_, index) => `add ${index}`);
+  const key = Uint8Array.of(1);
+  const counter = (step: () => number) => ({
+    execute: (state: { get(k: Uint8Array): Uint8Array | undefined; set(k: Uint8Array, v: Uint8Array): void }): Uint8Array => {
+      const next = Uint8Array.of((state.get(key)?.[0] ?? 0) + step());
+      state.set(key, next);
+      return next;
+    },
+  });
+  t.is(simulate({ seed: 1n, machine: counter(() => 1), operations, options }).violation, undefined);
+  let calls = 0;
+  const strange = simulate({ seed: 1n, machine: counter(() => (++calls % 3 === 0 ? 2 : 1)), operations, options });
+  t.is(strange.violation?.invariant, 11, strange.violation?.message);
+  t.throws(() => simulate({ seed: 1n, machine: counter(() => 1), operations: ["a", "a"] }), { instanceOf: RangeError });
+});

@@ -1,0 +1,49 @@
+/**
+ * How fast the simulator is on one core: scenarios and events per second for n = 4 with 20 operations, with and without
+ * adversaries and faults. Prints a table and writes `.bench/simulation.json`; the goals are 50,000 events and 100 scenarios a second.
+ */
+import { mkdirSync, writeFileSync } from "node:fs";
+import test from "ava";
+import { runSeed } from "../dist/testing/simulate.js";
+import type { SimOptions } from "../dist/testing/options.js";
+
+const SECONDS = Number(process.env["BENCH_SECONDS"] ?? 3);
+const WARM_UP_SEEDS = 50;
+
+const common: Partial<SimOptions> = { n: 4, f: 1, operations: 20, realCrypto: false };
+const rows: readonly (readonly [name: string, given: Partial<SimOptions>])[] = [
+  ["no faults", { ...common, byzantine: [], repertoires: [], faultCount: 0, loss: 0, duplicate: 0, redeliver: 0, faultsMs: 300 }],
+  ["faults", { ...common, byzantine: [], repertoires: [], faultsMs: 300 }],
+  ["one equivocating backup", { ...common, byzantine: [3], repertoires: [["conflicter", "mutator"]], faultsMs: 300 }],
+  ["as drawn, n = 4, 20 operations", common],
+];
+
+const report: Record<string, unknown> = {};
+
+for (const [name, given] of rows) {
+  test.serial(`simulation: ${name}`, (t) => {
+    for (let seed = 0; seed < WARM_UP_SEEDS; seed++) runSeed(BigInt(seed), false, given);
+    const started = performance.now();
+    let seeds = 0;
+    let events = 0;
+    while (performance.now() - started < SECONDS * 1000) {
+      const result = runSeed(BigInt(1000 + seeds), false, given);
+      t.is(result.violation, undefined);
+      events += result.events;
+      seeds++;
+    }
+    const seconds = (performance.now() - started) / 1000;
+    const row = {
+      scenariosPerSecond: Math.round(seeds / seconds),
+      eventsPerSecond: Math.round(events / seconds),
+      eventsPerScenario: Math.round(events / seeds),
+    };
+    report[name] = row;
+    t.log(`${row.scenariosPerSecond} scenarios/s, ${row.eventsPerSecond} events/s, ${row.eventsPerScenario} events each`);
+  });
+}
+
+test.serial.after.always(() => {
+  mkdirSync(".bench", { recursive: true });
+  writeFileSync(".bench/simulation.json", `${JSON.stringify(report, undefined, 2)}\n`);
+});

@@ -1,0 +1,28 @@
+//! The addon: the only crate that knows Node-API.
+//!
+//! - [`wire`]: the formats of `ts/codec/WIRE.md`; [`records`]: those between TypeScript and here.
+//! - [`vote_table`], [`bodies`], [`manifests`], [`fetches`], [`clients`]: what is stored.
+//! - [`checks`]: signatures, verified in one batch per turn; [`rejections`], [`traffic`]: counters.
+//! - [`engine`]: a replica's side of a turn, without network; [`reactor`]: the turn with it.
+//! - [`transport_thread`]: an endpoint for programs that are no replica.
+//! - `binding`: what crosses Node-API, over all of these.
+//!
+//! It moves, checks and stores bytes. Whatever decides what is proposed, voted, executed or
+//! acknowledged is TypeScript's.
+
+mod binding;
+pub mod bodies;
+pub mod checks;
+pub mod clients;
+pub mod engine;
+pub mod fetches;
+pub mod links;
+pub mod manifests;
+pub mod reactor;
+pub mod records;
+pub mod rejections;
+pub mod traffic;
+pub mod transport_thread;
+pub mod vote_table;
+pub mod wakers;
+pub mod wire;

@@ -1,0 +1,29 @@
+//! What the engine needs of the network: the endpoint in a reactor, a recording in tests.
+
+use byzantine_transport::{Endpoint, Lane, Source};
+
+use crate::wire::lane_of;
+
+/// Connections to replicas and clients.
+pub trait Links {
+    /// Queues one frame on its type's lane. False where it was dropped.
+    fn send(&self, to: Source, message_type: u8, parts: &[&[u8]]) -> bool;
+    /// Whether the other side is connected.
+    fn is_connected(&self, to: Source) -> bool;
+    /// Bytes that fit into a queue before it is dropped.
+    fn room(&self, to: Source, lane: Lane) -> usize;
+}
+
+impl Links for Endpoint {
+    fn send(&self, to: Source, message_type: u8, parts: &[&[u8]]) -> bool {
+        lane_of(message_type).is_some_and(|lane| Endpoint::send(self, to, lane, message_type, parts).is_ok())
+    }
+
+    fn is_connected(&self, to: Source) -> bool {
+        Endpoint::is_connected(self, to)
+    }
+
+    fn room(&self, to: Source, lane: Lane) -> usize {
+        self.outbound_room(to, lane)
+    }
+}

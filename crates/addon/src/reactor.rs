@@ -1,0 +1,179 @@
+//! The reactor: one call per turn drives the QUIC endpoint on the thread that calls.
+//!
+//! A turn queues what the actions send, gives the endpoint's tasks the time to put it on the
+//! wire, and returns as soon as an input is ready, a waker is called, or the time is over. There
+//! is no other thread and no hand-off on the ordering path.
+
+use std::io;
+use std::time::Duration;
+
+use byzantine_transport::{Config, Endpoint, Event, Statistics, TransportError};
+use tokio::runtime::{Builder, Runtime};
+use tokio::time::Instant;
+
+use crate::engine::{Engine, EngineConfig, Fault};
+use crate::records::Actions;
+use crate::wakers::Waker;
+
+/// Longest sleep inside one call: between calls the worker's own event loop runs, and a worker
+/// that is asked to end does so at once.
+pub const SLEEP_MAX: Duration = Duration::from_millis(50);
+/// Bytes that an output must hold: the largest frame (4 MiB on the bulk lane) or batch, and its
+/// record around it.
+pub const OUTPUT_BYTES_MIN: usize = 5 << 20;
+/// Bytes of events that one poll takes: what a turn works on before it looks at its output.
+const POLL_BYTES: usize = 1 << 20;
+/// Passes over the runtime's tasks after sending: the writer of a lane hands its buffer to QUIC in
+/// the first, the connection's driver makes packets of it in the second, and the rest answers
+/// what arrived meanwhile.
+const YIELDS: usize = 3;
+
+/// How turns went, since the start.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Turns {
+    /// Calls.
+    pub calls: u64,
+    /// Calls that slept.
+    pub slept: u64,
+    /// Calls that returned something.
+    pub with_input: u64,
+}
+
+/// See the module documentation.
+pub struct Reactor {
+    // Before the runtime: its tasks end while the runtime is there.
+    endpoint: Endpoint,
+    engine: Engine,
+    waker: Waker,
+    events: Vec<Event>,
+    clients_paused: bool,
+    turns: Turns,
+    runtime: Runtime,
+}
+
+/// A reactor could not be started.
+#[derive(Debug)]
+pub enum StartError {
+    /// No runtime.
+    Runtime(io::Error),
+    /// The endpoint could not be bound.
+    Transport(TransportError),
+}
+
+impl Reactor {
+    /// Binds the endpoint; nothing moves before the first turn.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn start(transport: Config, engine: EngineConfig) -> Result<Self, StartError> {
+        let runtime = Builder::new_current_thread().enable_all().build().map_err(StartError::Runtime)?;
+        let endpoint = runtime.block_on(async { Endpoint::bind(transport) }).map_err(StartError::Transport)?;
+        Ok(Self {
+            endpoint,
+            engine: Engine::new(engine),
+            waker: Waker::register(),
+            events: Vec::new(),
+            clients_paused: false,
+            turns: Turns::default(),
+            runtime,
+        })
+    }
+
+    /// One turn: carries out `actions`, waits at most `wait` (and [`SLEEP_MAX`]) for an input,
+    /// fills `output` and returns how many bytes.
+    ///
+    /// # Errors
+    /// [`Fault`]: the actions before the one at fault were carried out.
+    pub fn turn(&mut self, actions: &[u8], output: &mut [u8], wait: Duration) -> Result<usize, Fault> {
+        self.turns.calls += 1;
+        for action in Actions::new(actions) {
+            self.engine.apply(action.map_err(Fault::Record)?, &self.endpoint)?;
+        }
+        let deadline = Instant::now() + wait.min(SLEEP_MAX);
+        let Self { runtime, endpoint, engine, waker, events, clients_paused, turns, .. } = self;
+        runtime.block_on(async {
+            loop {
+                endpoint.flush();
+                for _ in 0..YIELDS {
+                    tokio::task::yield_now().await;
+                }
+                take_events(endpoint, engine, events);
+                pause_clients(endpoint, engine, clients_paused);
+                if engine.has_input() || Instant::now() >= deadline {
+                    break;
+                }
+                turns.slept += 1;
+                tokio::select! {
+                    () = endpoint.notified() => {}
+                    () = waker.woken() => break,
+                    () = tokio::time::sleep_until(deadline) => {}
+                }
+            }
+            // Answers that were found natively must not wait for the next turn.
+            endpoint.flush();
+        });
+        let length = self.engine.fill(output);
+        self.turns.with_input += u64::from(length > 0);
+        Ok(length)
+    }
+
+    /// Flushes, closes all connections and waits for that at most `within`.
+    pub fn shutdown(self, within: Duration) {
+        self.runtime.block_on(async {
+            self.endpoint.flush();
+            tokio::task::yield_now().await;
+            self.endpoint.shutdown(within).await;
+        });
+    }
+
+    /// The endpoint.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// The engine.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// The engine.
+    pub fn engine_mut(&mut self) -> &mut Engine {
+        &mut self.engine
+    }
+
+    /// The number for [`crate::wakers::wake`].
+    pub fn wake_handle(&self) -> u32 {
+        self.waker.handle()
+    }
+
+    /// How turns went.
+    pub fn turns(&self) -> Turns {
+        self.turns
+    }
+
+    /// What the endpoint counts.
+    pub fn statistics(&self) -> Statistics {
+        self.endpoint.statistics()
+    }
+}
+
+/// Moves what arrived into the engine. While more records wait than one output holds, nothing is
+/// taken, and flow control holds the senders.
+fn take_events(endpoint: &Endpoint, engine: &mut Engine, events: &mut Vec<Event>) {
+    if engine.backlog() >= OUTPUT_BYTES_MIN || !endpoint.has_events() {
+        return;
+    }
+    endpoint.poll_events(events, POLL_BYTES);
+    for event in events.drain(..) {
+        engine.on_event(event, endpoint);
+    }
+    engine.settle(endpoint);
+}
+
+fn pause_clients(endpoint: &Endpoint, engine: &Engine, paused: &mut bool) {
+    let pause = engine.pauses_clients(*paused);
+    if pause != *paused {
+        *paused = pause;
+        endpoint.pause_clients(pause);
+    }
+}

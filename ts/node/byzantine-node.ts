@@ -1,0 +1,340 @@
+/** The handle of a replica on the user's thread. The replica itself runs in a thread of its own (`thread.ts`). */
+import { EventEmitter } from "node:events";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { MessageChannel, Worker, type MessagePort } from "node:worker_threads";
+import { ByzantineClient, type SubmitOptions } from "../client/client.ts";
+import type { ClusterConfig } from "../codec/cluster.ts";
+import { ByzantineError } from "../errors.ts";
+import { hashMany, wakeReactor } from "../native/native.ts";
+import type { NodeMetrics } from "../observability/metrics.ts";
+import type { StateMachine } from "../state/interfaces.ts";
+import { CommitStream, type CommitListener } from "./commit-stream.ts";
+import { ExecutionHost, type StateInspection } from "./execution-host.ts";
+import { serveExecution } from "./execution-port.ts";
+import { claimIncarnation } from "./incarnation.ts";
+import { readNodeFiles } from "./node-files.ts";
+import { resolveNode, type ByzantineNodeOptions, type ResolvedNode } from "./options.ts";
+import { executorFor } from "./state-machine.ts";
+import type { Commit, CommitGap, FromThread, NodeEvents, NodeStats, ThreadData, ToThread } from "./thread-messages.ts";
+
+/** How long a thread may take to end after it was asked to. */
+const SHUTDOWN_MS = 1_500;
+
+type Lifecycle =
+  | { readonly status: "created" }
+  | { readonly status: "starting"; readonly done: Promise<void> }
+  | { readonly status: "running"; readonly worker: Worker; readonly wakeHandle: number; readonly port: number }
+  | { readonly status: "closing"; readonly done: Promise<void> };
+
+/**
+ * A replica of a cluster.
+ *
+ * Events: `viewChange`, `checkpoint`, `stateTransfer`, `peer`, `evidence`, `fatal`. A peer's fault is never an error; `fatal`
+ * is this replica's own end (it stopped rather than lie), after which `shutdown()` is all that is left.
+ */
+export class ByzantineNode extends EventEmitter<NodeEvents> implements AsyncDisposable {
+  readonly #options: ResolvedNode;
+  readonly #commits: CommitStream;
+  readonly #inspections = new Map<number, (answer: never) => void>();
+  #lifecycle: Lifecycle = { status: "created" };
+  #client: Promise<ByzantineClient> | undefined;
+  #metrics: NodeMetrics | undefined;
+  #view = 0;
+  #nextInspection = 1;
+  #fatal: { readonly reason: string } | undefined;
+
+  /** @throws ByzantineError `INVALID_CONFIG` naming the field and the accepted range, `DURABILITY_UNAVAILABLE`. */
+  constructor(options: ByzantineNodeOptions) {
+    super();
+    this.#options = resolveNode(options);
+    this.#commits = new CommitStream({
+      onSubscribed: (subscribed) => this.#tell({ type: "subscribe", commits: subscribed }),
+      onSeen: (operations) => this.#tell({ type: "seen", operations }),
+    });
+  }
+
+  /**
+   * A node from its configuration file (`nodes/<id>/node.json` as `byzantine-quic init` writes it).
+   * @throws ByzantineError `INVALID_CONFIG`, `DURABILITY_UNAVAILABLE`.
+   */
+  static async fromConfig(
+    path: string,
+    options: Pick<ByzantineNodeOptions, "stateMachine" | "execution">,
+  ): Promise<ByzantineNode> {
+    return new ByzantineNode({ ...(await readNodeFiles(path)), ...options });
+  }
+
+  get nodeId(): string {
+    return this.#options.cluster.nodes[this.#options.me]?.nodeId ?? "";
+  }
+
+  /** The cluster's configuration with all defaults, as every member must have it. */
+  get cluster(): ClusterConfig {
+    return this.#options.cluster;
+  }
+
+  /** The UDP port that this node listens on; 0 before {@link initialize}. */
+  get port(): number {
+    return this.#lifecycle.status === "running" ? this.#lifecycle.port : 0;
+  }
+
+  /**
+   * Starts listening and dials the other members. Resolves when this replica takes part; the others may come later.
+   * @throws ByzantineError `LISTEN_FAILED`, `INVALID_KEY`, `INVALID_CONFIG`, `NATIVE_BINDING`, `HALTED`, `CLOSED`.
+   */
+  async initialize(): Promise<void> {
+    switch (this.#lifecycle.status) {
+      case "running":
+        return;
+      case "starting":
+        return this.#lifecycle.done;
+      case "closing":
+        throw new ByzantineError("CLOSED", "the node was shut down");
+      case "created": {
+        const done = this.#start();
+        this.#lifecycle = { status: "starting", done };
+        return done;
+      }
+    }
+  }
+
+  /** Ends the replica and its own client; afterwards the process can exit by itself. Idempotent. */
+  async shutdown(): Promise<void> {
+    if (this.#lifecycle.status === "closing") return this.#lifecycle.done;
+    const done = this.#stop();
+    this.#lifecycle = { status: "closing", done };
+    return done;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.shutdown();
+  }
+
+  /**
+   * Submits an operation through this node's own client session and resolves with the executed result that f+1 replicas
+   * vouch for.
+   * @param operation At most `limits.operationBytesMax` bytes.
+   * @throws ByzantineError as `ByzantineClient.submit`; its `executed` says whether the operation may have been executed.
+   */
+  async submitRequest(operation: Uint8Array, options: SubmitOptions = {}): Promise<Uint8Array> {
+    this.#requireRunning();
+    this.#client ??= ByzantineClient.connect({ cluster: this.#options.cluster, key: this.#options.key });
+    return (await this.#client).submit(operation, options);
+  }
+
+  /**
+   * Calls `listener` for every batch that commits from now on, in order and without duplicates within this process.
+   * @returns A function that ends the subscription.
+   */
+  onCommit(listener: CommitListener): () => void {
+    return this.#commits.listen(listener);
+  }
+
+  /**
+   * Committed batches from sequence `from` on (default: the next). What is no longer held comes as an explicit gap. Ends when
+   * the node shuts down or `signal` aborts.
+   */
+  commits(
+    options: { readonly from?: number; readonly signal?: AbortSignal } = {},
+  ): AsyncIterableIterator<Commit | CommitGap> {
+    return this.#commits.iterate(options, (this.#metrics?.lastExecuted ?? 0) + 1);
+  }
+
+  isPrimary(): boolean {
+    return this.#view % this.#options.cluster.nodes.length === this.#options.me;
+  }
+
+  getCurrentView(): number {
+    return this.#view;
+  }
+
+  /** Numbers about this replica, at most a quarter of a second old. @throws ByzantineError `CLOSED` before `initialize`. */
+  getMetrics(): NodeMetrics {
+    if (this.#metrics === undefined) throw new ByzantineError("CLOSED", "the node is not initialized");
+    return this.#metrics;
+  }
+
+  /** The state of each component as it is now, for a person who debugs. @throws ByzantineError `CLOSED`. */
+  async getStats(): Promise<NodeStats & { readonly metrics: NodeMetrics }> {
+    this.#requireRunning();
+    const { metrics, stats } = await this.#ask<{ metrics: NodeMetrics; stats: NodeStats }>((id) => ({
+      type: "inspect",
+      id,
+    }));
+    this.#metrics = metrics;
+    return { ...stats, metrics };
+  }
+
+  /** The last sequence that this replica executed and the root of its state there. @throws ByzantineError `CLOSED`. */
+  async stateDigest(): Promise<{ readonly sequence: number; readonly digest: string }> {
+    const { sequence, digest } = await this.#inspectState(undefined);
+    return { sequence, digest };
+  }
+
+  /**
+   * Asks this one replica's executed state through the state machine's `query`. Nobody else vouches for the answer, and it may
+   * be behind: to know what the cluster holds, submit an operation.
+   * @throws ByzantineError `CLOSED`, `INVALID_ARGUMENT` where the state machine cannot answer.
+   */
+  async queryLocal(question: Uint8Array): Promise<{ readonly sequence: number; readonly answer: Uint8Array }> {
+    const { sequence, answer } = await this.#inspectState(question);
+    if (answer?.ok === true) return { sequence, answer: answer.value };
+    throw new ByzantineError("INVALID_ARGUMENT", `the state machine did not answer: ${answer?.message ?? "no query"}`);
+  }
+
+  /**
+   * The tail of what this replica's core was told, as text for `byzantine-quic replay`; `undefined` without `flightRecorder`.
+   * @throws ByzantineError `CLOSED`.
+   */
+  async flightRecording(): Promise<string | undefined> {
+    this.#requireRunning();
+    return (await this.#ask<{ text: string | undefined }>((id) => ({ type: "recording", id }))).text;
+  }
+
+  async #start(): Promise<void> {
+    const { cluster, me, key, listen, execution, stateMachine, dataDir, debug, flightRecorder } = this.#options;
+    await claimIncarnation(dataDir, cluster);
+    process.emitWarning('durability "none": nothing survives this process, and a restart counts as a wiped disk', {
+      type: "ByzantineWarning",
+      code: "BYZANTINE_NOT_DURABLE",
+    });
+    const channel = execution === "caller" ? new MessageChannel() : undefined;
+    const data: ThreadData = {
+      cluster,
+      me,
+      key,
+      listen,
+      execution,
+      module: stateMachine instanceof URL ? stateMachine.href : undefined,
+      executionPort: channel?.port2,
+      debug,
+      flightRecorder,
+    };
+    const worker = new Worker(new URL("./thread.js", import.meta.url), {
+      workerData: data,
+      transferList: channel === undefined ? [] : [channel.port2],
+      name: `byzantine-quic ${this.nodeId}`,
+    });
+    const ready = await this.#ready(worker);
+    if (channel !== undefined) this.#serve(channel.port1, stateMachine as StateMachine, ready.wakeHandle);
+    this.#lifecycle = { status: "running", worker, ...ready };
+    worker.on("error", (error) => this.#onFatal("INTERNAL", { message: error.message }));
+    if (this.#commits.subscribed) this.#tell({ type: "subscribe", commits: true });
+    this.#metrics ??= (await this.getStats()).metrics;
+  }
+
+  /** Resolves when the thread runs; from then on its messages are handled. */
+  async #ready(worker: Worker): Promise<{ readonly port: number; readonly wakeHandle: number }> {
+    return new Promise((resolve, reject) => {
+      worker.once("error", reject);
+      worker.on("message", (message: FromThread) => {
+        if (message.type === "ready") resolve(message);
+        else if (message.type === "failed") reject(new ByzantineError(message.code, message.message, message.data));
+        else this.#onMessage(message);
+      });
+    });
+  }
+
+  #serve(port: MessagePort, stateMachine: StateMachine, wakeHandle: number): void {
+    const host = new ExecutionHost(executorFor(stateMachine, this.#options.cluster, { hashMany }));
+    serveExecution(port, host, () => wakeReactor(wakeHandle));
+    port.unref();
+  }
+
+  async #stop(): Promise<void> {
+    const lifecycle = this.#lifecycle;
+    if (lifecycle.status === "starting") await lifecycle.done.catch(() => undefined);
+    const running = this.#lifecycle.status === "running" ? this.#lifecycle : lifecycle;
+    await (await this.#client?.catch(() => undefined))?.close();
+    this.#commits.close();
+    if (running.status !== "running") return;
+    const { worker, wakeHandle } = running;
+    const ended = new Promise<void>((resolve) => worker.once("exit", () => resolve()));
+    worker.postMessage({ type: "shutdown" } satisfies ToThread);
+    wakeReactor(wakeHandle);
+    const timer = setTimeout(() => void worker.terminate(), SHUTDOWN_MS);
+    await ended;
+    clearTimeout(timer);
+  }
+
+  #onMessage(message: FromThread): void {
+    switch (message.type) {
+      case "metrics":
+        this.#metrics = message.metrics;
+        this.#view = message.metrics.view;
+        return;
+      case "inspected":
+      case "state":
+        this.#inspections.get(message.id)?.(message as never);
+        this.#inspections.delete(message.id);
+        return;
+      case "recording":
+        return this.#onRecording(message.id, message.text);
+      case "commits":
+        return this.#commits.push(message.commits);
+      case "event":
+        return this.#onEvent(message.name, message.payload);
+    }
+  }
+
+  #onEvent(name: keyof NodeEvents, payload: unknown): void {
+    if (this.#options.debug) process.stderr.write(`byzantine-quic ${this.nodeId} ${name} ${JSON.stringify(payload)}\n`);
+    if (name === "viewChange") this.#view = (payload as NodeEvents["viewChange"][0]).view;
+    if (name === "fatal") {
+      const { reason, data } = payload as NodeEvents["fatal"][0];
+      return this.#onFatal(reason, data);
+    }
+    this.emit(name, payload as never);
+  }
+
+  /** An answer to {@link flightRecording}, or, with id 0, what led to this replica's end. */
+  #onRecording(id: number, text: string | undefined): void {
+    this.#inspections.get(id)?.({ text } as never);
+    this.#inspections.delete(id);
+    const { dataDir } = this.#options;
+    if (id !== 0 || text === undefined || dataDir === undefined) return;
+    const path = join(dataDir, `flight-${Date.now()}.jsonl`);
+    writeFile(path, text, { mode: 0o600 }).catch((error: unknown) => {
+      process.emitWarning(`the flight recording could not be written: ${String(error)}`, {
+        code: "BYZANTINE_RECORDING",
+      });
+    });
+  }
+
+  #onFatal(reason: string, data: Readonly<Record<string, unknown>>): void {
+    this.#fatal = { reason };
+    this.emit("fatal", { reason, data });
+  }
+
+  async #inspectState(question: Uint8Array | undefined): Promise<StateInspection> {
+    this.#requireRunning();
+    const answer = await this.#ask<{ inspection: StateInspection }>((id) => ({ type: "state", id, question }));
+    return answer.inspection;
+  }
+
+  async #ask<T>(message: (id: number) => ToThread): Promise<T> {
+    const id = this.#nextInspection++;
+    return new Promise<T>((resolve) => {
+      this.#inspections.set(id, resolve as (answer: never) => void);
+      this.#tell(message(id));
+    });
+  }
+
+  #requireRunning(): void {
+    if (this.#fatal !== undefined) {
+      throw new ByzantineError("HALTED", `the replica stopped itself: ${this.#fatal.reason}`, {
+        ...this.#fatal,
+        executed: "no",
+      });
+    }
+    if (this.#lifecycle.status !== "running")
+      throw new ByzantineError("CLOSED", "the node is not running", { executed: "no" });
+  }
+
+  #tell(message: ToThread): void {
+    if (this.#lifecycle.status !== "running") return;
+    this.#lifecycle.worker.postMessage(message);
+    wakeReactor(this.#lifecycle.wakeHandle);
+  }
+}

@@ -1,0 +1,84 @@
+/** The reactor's side of execution: in the same thread, or behind a message port that wakes the reactor. */
+import type { MessagePort } from "node:worker_threads";
+import { ExecutionHost, type ExecutionCommand, type ExecutionOutcome } from "./execution-host.ts";
+
+export interface ExecutionPort {
+  give(command: ExecutionCommand): void;
+  /** Called once per turn, after all commands: moves outcomes to the end of `outcomes`. */
+  collect(outcomes: ExecutionOutcome[]): void;
+  /** Whether the reactor should come back soon instead of sleeping. */
+  readonly busy: boolean;
+}
+
+/** Short operations: no hop, bounded time per turn. */
+export class InlineExecution implements ExecutionPort {
+  readonly #host: ExecutionHost;
+  readonly #outcomes: ExecutionOutcome[] = [];
+
+  constructor(host: ExecutionHost) {
+    this.#host = host;
+  }
+
+  get busy(): boolean {
+    return this.#host.busy || this.#outcomes.length > 0;
+  }
+
+  give(command: ExecutionCommand): void {
+    this.#host.take(command, this.#outcomes);
+  }
+
+  collect(outcomes: ExecutionOutcome[]): void {
+    outcomes.push(...this.#outcomes.splice(0));
+    this.#host.work(outcomes);
+  }
+}
+
+/** Execution in another thread: commands of a turn travel in one message, outcomes come back as they are made. */
+export class RemoteExecution implements ExecutionPort {
+  readonly #port: MessagePort;
+  readonly #outcomes: ExecutionOutcome[] = [];
+  #commands: ExecutionCommand[] = [];
+
+  constructor(port: MessagePort) {
+    this.#port = port;
+    port.on("message", (outcomes: ExecutionOutcome[]) => this.#outcomes.push(...outcomes));
+  }
+
+  get busy(): boolean {
+    return this.#outcomes.length > 0;
+  }
+
+  give(command: ExecutionCommand): void {
+    this.#commands.push(command);
+  }
+
+  collect(outcomes: ExecutionOutcome[]): void {
+    if (this.#commands.length > 0) {
+      this.#port.postMessage(this.#commands);
+      this.#commands = [];
+    }
+    outcomes.push(...this.#outcomes.splice(0));
+  }
+}
+
+/** The other end of {@link RemoteExecution}; `wake` ends the reactor's sleep. */
+export function serveExecution(port: MessagePort, host: ExecutionHost, wake: () => void): void {
+  const flush = (outcomes: ExecutionOutcome[]): void => {
+    if (outcomes.length === 0) return;
+    port.postMessage(outcomes);
+    wake();
+  };
+  const work = (): void => {
+    const outcomes: ExecutionOutcome[] = [];
+    host.work(outcomes);
+    flush(outcomes);
+    if (host.busy) setImmediate(work);
+  };
+  port.on("message", (commands: ExecutionCommand[]) => {
+    const outcomes: ExecutionOutcome[] = [];
+    const wasBusy = host.busy;
+    for (const command of commands) host.take(command, outcomes);
+    flush(outcomes);
+    if (!wasBusy && host.busy) setImmediate(work);
+  });
+}

@@ -1,0 +1,253 @@
+/**
+ * The loop of a replica: one native call per turn takes what the last turn wanted and brings what has happened; the core
+ * decides what follows. Nothing here decides anything.
+ */
+import { ActionWriter, readInputs, type BatchRecord, type TurnInput } from "../codec/turn.ts";
+import type { Reactor } from "../native/native.ts";
+import { OUTPUT_BYTES_MIN } from "../native/native.ts";
+import type { Action, Core, Input } from "../protocol/core.ts";
+import { orderTurn } from "../protocol/turn.ts";
+import type { AgreedTime, Digest, Instant, Lsn, Run, Sequence, View } from "../protocol/types.ts";
+import type { BundleReply } from "../state/batch-record.ts";
+import type { ExecutionOutcome } from "./execution-host.ts";
+import type { ExecutionPort } from "./execution-port.ts";
+import type { JournalPort } from "./journal-port.ts";
+
+/** Longest sleep in one native call, so that messages of other threads and the end of this one are never late. */
+const SLEEP_MAX_MS = 50;
+
+/** What the loop tells whoever counts and reports. */
+export interface LoopObserver {
+  onInput(input: TurnInput, now: Instant): void;
+  onAction(action: Action, now: Instant): void;
+  onExecuted(outcome: Extract<ExecutionOutcome, { kind: "executed" }>, now: Instant): void;
+  /** Everything up to `through` is committed and what it rests on is durable. */
+  onCommit(through: Sequence): void;
+  onInspected(outcome: Extract<ExecutionOutcome, { kind: "inspected" }>): void;
+  /** Milliseconds that a native call took which sent proposals. */
+  onBroadcast(milliseconds: number): void;
+  /** Whether results must carry their operations, since somebody listens to commits. */
+  readonly wantsOperations: boolean;
+}
+
+export interface LoopParts {
+  readonly core: Core;
+  readonly reactor: Reactor;
+  readonly execution: ExecutionPort;
+  readonly journal: JournalPort;
+  readonly observer: LoopObserver;
+}
+
+interface PendingBatch {
+  readonly run: Run;
+  readonly digest: Digest;
+}
+
+export class ReactorLoop {
+  readonly #parts: LoopParts;
+  readonly #writer = new ActionWriter();
+  readonly #output = new Uint8Array(OUTPUT_BYTES_MIN);
+  readonly #records: TurnInput[] = [];
+  readonly #outcomes: ExecutionOutcome[] = [];
+  readonly #batches = new Map<Sequence, PendingBatch>();
+  /** Commands that must not overtake a batch whose bodies are on their way. */
+  readonly #afterBatch: { readonly sequence: Sequence; readonly action: Extract<Action, { kind: "checkpoint" }> }[] =
+    [];
+  readonly #replies = new Map<Sequence, readonly BundleReply[]>();
+  /** Outputs whose record is not durable yet, in order. */
+  readonly #held: { readonly after: Lsn; readonly action: Action }[] = [];
+  #acknowledged = 0 as Lsn;
+  #room = { bundles: -1, bytes: -1 };
+  #proposed = false;
+  turns = 0;
+
+  constructor(parts: LoopParts) {
+    this.#parts = parts;
+  }
+
+  /** The first input: what this replica restarts from. */
+  start(input: Extract<Input, { kind: "recovered" }>): void {
+    this.#step(input, this.#now());
+    this.#settle(this.#now());
+  }
+
+  /** One turn. Sleeps in the native call until something happens, a timer is due, or another thread wakes it. */
+  turn(): void {
+    const { reactor, observer } = this.#parts;
+    const before = this.#now();
+    const length = reactor.turn(this.#writer.buffer, this.#writer.length, this.#output, this.#waitMs(before));
+    this.#writer.reset();
+    this.turns += 1;
+    const now = this.#now();
+    if (this.#proposed) observer.onBroadcast(now - before);
+    this.#proposed = false;
+    readInputs(this.#output, length, this.#records);
+    const inputs: Input[] = [];
+    for (const record of this.#records) this.#sort(record, inputs, now);
+    this.#records.length = 0;
+    this.#collect(inputs, now);
+    for (const input of orderTurn(inputs)) this.#step(input, now);
+    const deadline = this.#parts.core.deadline();
+    if (deadline !== undefined && deadline <= now)
+      this.#step({ kind: "tick", wallClock: Date.now() as AgreedTime }, now);
+    this.#settle(now);
+  }
+
+  /** Asks execution about its state; the observer hears the answer. */
+  inspect(id: number, question: Uint8Array | undefined): void {
+    this.#parts.execution.give({ kind: "inspect", id, question });
+  }
+
+  #now(): Instant {
+    return performance.now() as Instant;
+  }
+
+  #waitMs(now: Instant): number {
+    if (this.#parts.execution.busy) return 0;
+    const deadline = this.#parts.core.deadline() ?? now + SLEEP_MAX_MS;
+    return Math.min(SLEEP_MAX_MS, Math.max(0, deadline - now));
+  }
+
+  #sort(record: TurnInput, inputs: Input[], now: Instant): void {
+    this.#parts.observer.onInput(record, now);
+    switch (record.kind) {
+      case "batch":
+        return this.#execute(record);
+      case "rejected":
+      case "peer":
+        return;
+      default:
+        inputs.push(record);
+    }
+  }
+
+  /** The bodies of a batch have come: it is executed, and whatever waited behind it. */
+  #execute(record: BatchRecord): void {
+    const { execution, observer } = this.#parts;
+    const pending = this.#batches.get(record.sequence);
+    if (pending === undefined) return;
+    this.#batches.delete(record.sequence);
+    const { sequence, time, bundles } = record;
+    const batch = { sequence, timeMs: time, digest: pending.digest, bundles };
+    execution.give({ kind: "batch", run: pending.run, batch, wantOperations: observer.wantsOperations });
+    while (this.#afterBatch[0]?.sequence === sequence) {
+      const { action } = this.#afterBatch.shift() as { action: Extract<Action, { kind: "checkpoint" }> };
+      execution.give({ kind: "checkpoint", run: action.run, sequence: action.sequence });
+    }
+  }
+
+  #collect(inputs: Input[], now: Instant): void {
+    this.#parts.execution.collect(this.#outcomes);
+    for (const outcome of this.#outcomes) {
+      switch (outcome.kind) {
+        case "executed":
+          this.#replies.set(outcome.sequence, outcome.replies);
+          this.#parts.observer.onExecuted(outcome, now);
+          inputs.push({ kind: "executed", run: outcome.run, through: outcome.sequence, sessions: outcome.sessions });
+          break;
+        case "checkpointed":
+          inputs.push(outcome);
+          break;
+        case "failed":
+          inputs.push({
+            kind: "executionFailed",
+            run: outcome.run,
+            sequence: outcome.sequence,
+            reason: outcome.reason,
+          });
+          break;
+        case "inspected":
+          this.#parts.observer.onInspected(outcome);
+          break;
+        case "answered": {
+          this.#reply(outcome, outcome.lastExecuted, outcome.view, false);
+        }
+      }
+    }
+    this.#outcomes.length = 0;
+  }
+
+  #step(input: Input, now: Instant): void {
+    for (const action of this.#parts.core.step(input, now)) {
+      this.#parts.observer.onAction(action, now);
+      if ("after" in action && action.after > this.#parts.journal.persistedUpTo) {
+        this.#held.push({ after: action.after, action });
+      } else this.#perform(action);
+    }
+  }
+
+  /** Tells the core what is durable now, lets go what waited for it, and says how much room is left. */
+  #settle(now: Instant): void {
+    const { core, journal } = this.#parts;
+    while (this.#acknowledged < journal.persistedUpTo) {
+      this.#acknowledged = journal.persistedUpTo;
+      this.#step({ kind: "persisted", upTo: this.#acknowledged }, now);
+    }
+    while (this.#held[0] !== undefined && this.#held[0].after <= journal.persistedUpTo) {
+      this.#perform((this.#held.shift() as { action: Action }).action);
+    }
+    const room = core.room();
+    if (room.bundles === this.#room.bundles && room.bytes === this.#room.bytes) return;
+    this.#room = room;
+    this.#writer.room(room.bundles, Math.min(room.bytes, 0xffffffff));
+  }
+
+  #perform(action: Action): void {
+    const writer = this.#writer;
+    switch (action.kind) {
+      case "persist":
+        return this.#parts.journal.append(action.lsn, action.record);
+      case "send":
+        this.#proposed ||= action.message.type === "prePrepare";
+        return writer.send(action.to, action.message);
+      case "assemble":
+        return writer.assemble(action.view, action.sequence, action);
+      case "forward":
+        return writer.forward(action.to, action.bundle);
+      case "busy":
+        return writer.busy(action.bundle);
+      case "release":
+        return writer.release(action.bundles);
+      case "pin":
+        return writer.pin(action.bundles);
+      case "fetch":
+        return writer.fetch(action.from, action.what, action.digest);
+      case "execute":
+        this.#batches.set(action.sequence, { run: action.run, digest: action.digest });
+        return writer.readBatch(action.sequence, action);
+      case "checkpoint":
+        this.#afterBatch.push({ sequence: action.sequence, action });
+        return;
+      case "reply":
+        return this.#replyAll(action);
+      case "answer": {
+        const { client, session, firstSequence, count } = action.bundle;
+        return this.#parts.execution.give({ kind: "answer", client, session, firstSequence, count, view: action.view });
+      }
+      case "commit":
+        return this.#parts.observer.onCommit(action.through);
+      case "stable":
+        this.#parts.execution.give({ kind: "stable", sequence: action.sequence });
+        return writer.stable(action.sequence);
+      case "window":
+        return writer.window(action.low, action.high, action.view, action.pending);
+      case "undo":
+      case "install":
+      case "accuse":
+      case "viewChanged":
+      case "ignored":
+      case "halt":
+        return;
+    }
+  }
+
+  #replyAll({ sequence, view, tentative }: Extract<Action, { kind: "reply" }>): void {
+    const replies = this.#replies.get(sequence) ?? [];
+    this.#replies.delete(sequence);
+    for (const reply of replies) this.#reply(reply, sequence, view, tentative);
+  }
+
+  #reply({ client, session, entries }: BundleReply, batchSequence: Sequence, view: View, tentative: boolean): void {
+    this.#writer.reply(client, { session, batchSequence, view, tentative, entries });
+  }
+}

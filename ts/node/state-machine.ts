@@ -1,0 +1,39 @@
+/** From a module or an object to something that executes batches. */
+import type { ClusterConfig } from "../codec/cluster.ts";
+import { digestFromHex } from "../codec/digest.ts";
+import { ByzantineError } from "../errors.ts";
+import type { ClientKey } from "../protocol/types.ts";
+import { Executor } from "../state/executor.ts";
+import type { Hasher, StateMachine } from "../state/interfaces.ts";
+
+/** @throws ByzantineError `INVALID_CONFIG` where the module cannot be loaded or its default export is no state machine. */
+export async function loadStateMachine(module: string): Promise<StateMachine> {
+  let loaded: { readonly default?: Partial<StateMachine> };
+  try {
+    loaded = (await import(module)) as typeof loaded;
+  } catch (error) {
+    throw new ByzantineError(
+      "INVALID_CONFIG",
+      `stateMachine: cannot load ${module}: ${String(error)}`,
+      { field: "stateMachine" },
+      error,
+    );
+  }
+  if (typeof loaded.default?.execute === "function") return loaded.default as StateMachine;
+  throw new ByzantineError("INVALID_CONFIG", `stateMachine: ${module} has no default export with an execute method`, {
+    field: "stateMachine",
+    accepted: "a module whose default export is a state machine",
+  });
+}
+
+export function executorFor(stateMachine: StateMachine, cluster: ClusterConfig, hasher: Hasher): Executor {
+  const members = cluster.nodes.map((node) => digestFromHex(node.publicKey) as string as ClientKey);
+  const { perKeyMax, totalMax, windowOperations, resultBytesMax } = cluster.sessions;
+  const limits = {
+    sessionsMax: totalMax,
+    sessionsPerClientMax: perKeyMax,
+    window: windowOperations,
+    resultBytesMax,
+  };
+  return new Executor({ stateMachine, hasher, members, limits });
+}

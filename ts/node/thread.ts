@@ -1,0 +1,201 @@
+/**
+ * A node's own thread: builds the core and its ports, and runs the loop. The user's thread may be busy or blocked; ordering
+ * goes on.
+ */
+import { MessageChannel, parentPort, Worker, workerData, type MessagePort } from "node:worker_threads";
+import { helloFields } from "../codec/cluster.ts";
+import { ByzantineError } from "../errors.ts";
+import { Reactor, hashMany, sha256, type TransportConfig } from "../native/native.ts";
+import { RecordedCore } from "../observability/flight-recorder.ts";
+import { Replica } from "../protocol/replica.ts";
+import type { AgreedTime, ReplicaId } from "../protocol/types.ts";
+import { ExecutionHost } from "./execution-host.ts";
+import { InlineExecution, RemoteExecution, type ExecutionPort } from "./execution-port.ts";
+import { executorFor, loadStateMachine } from "./state-machine.ts";
+import { VolatileJournal } from "./journal-port.ts";
+import { replicaOptionsOf } from "./options.ts";
+import { ReactorLoop } from "./reactor-loop.ts";
+import type { FromThread, ThreadData, ToThread } from "./thread-messages.ts";
+import { ThreadObserver } from "./thread-observer.ts";
+
+/** How often the handle gets fresh numbers. */
+const METRICS_INTERVAL_MS = 250;
+/** Time that connections get to close before they are dropped. */
+const SHUTDOWN_MS = 500;
+
+/** The addon's configuration of a member. */
+export function transportConfigOf(data: Pick<ThreadData, "cluster" | "me" | "key" | "listen">): TransportConfig {
+  const { cluster, me, key, listen } = data;
+  const { operationBytesMax, batchBundlesMax, batchBytesMax } = cluster.limits;
+  return {
+    clusterId: Buffer.from(cluster.clusterId, "hex"),
+    epoch: cluster.epoch,
+    maxFaults: cluster.maxFaults,
+    members: cluster.nodes.map(({ host, port, publicKey }) => ({
+      key: Buffer.from(publicKey, "hex"),
+      address: addressOf(host, port),
+    })),
+    me,
+    secretKeyPem: key,
+    listenHost: listen.host,
+    listenPort: listen.port,
+    clients:
+      cluster.clients === "any" ? undefined : cluster.clients.map((client) => Buffer.from(client.publicKey, "hex")),
+    hello: helloFields(cluster, sha256),
+    limits: { operationBytesMax, batchBundlesMax, batchBytesMax },
+  };
+}
+
+function addressOf(host: string, port: number): string {
+  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+/** Starts execution where the options put it. */
+async function startExecution(data: ThreadData, wakeHandle: number): Promise<ExecutionPort> {
+  if (data.execution === "inline") {
+    const machine = await loadStateMachine(data.module as string);
+    return new InlineExecution(new ExecutionHost(executorFor(machine, data.cluster, { hashMany })));
+  }
+  if (data.execution === "caller") return new RemoteExecution(data.executionPort as MessagePort);
+  const { port1, port2 } = new MessageChannel();
+  const execution = { cluster: data.cluster, module: data.module, port: port2, wakeHandle };
+  const worker = new Worker(new URL("./execution-thread.js", import.meta.url), {
+    workerData: execution,
+    transferList: [port2],
+  });
+  await new Promise<void>((resolve, reject) => {
+    worker.once("message", () => resolve());
+    worker.once("error", reject);
+  });
+  return new RemoteExecution(port1);
+}
+
+interface NodeThreadParts {
+  readonly reactor: Reactor;
+  readonly loop: ReactorLoop;
+  readonly observer: ThreadObserver;
+  readonly recorder: RecordedCore | undefined;
+}
+
+class NodeThread {
+  readonly #port: MessagePort;
+  readonly #reactor: Reactor;
+  readonly #loop: ReactorLoop;
+  readonly #observer: ThreadObserver;
+  readonly #recorder: RecordedCore | undefined;
+  #metricsAt = 0;
+  #stopping = false;
+  #reported = false;
+
+  constructor(port: MessagePort, parts: NodeThreadParts) {
+    this.#port = port;
+    this.#reactor = parts.reactor;
+    this.#loop = parts.loop;
+    this.#observer = parts.observer;
+    this.#recorder = parts.recorder;
+    port.on("message", (message: ToThread) => this.#onMessage(message));
+  }
+
+  /** Turn after turn, with a look at this thread's other messages between them. */
+  run(): void {
+    if (this.#stopping) return this.#stop();
+    try {
+      this.#loop.turn();
+    } catch (error) {
+      return this.#fail(error);
+    }
+    if (this.#observer.halted && !this.#reported) this.#report();
+    this.#observer.turns = this.#loop.turns;
+    this.#observer.flush();
+    const now = performance.now();
+    if (now >= this.#metricsAt) {
+      this.#metricsAt = now + METRICS_INTERVAL_MS;
+      this.#post({ type: "metrics", metrics: this.#observer.metrics() });
+    }
+    setImmediate(() => this.run());
+  }
+
+  #onMessage(message: ToThread): void {
+    switch (message.type) {
+      case "subscribe":
+        return this.#observer.subscribe(message.commits);
+      case "seen":
+        return this.#observer.seen(message.operations);
+      case "inspect": {
+        const metrics = this.#observer.metrics();
+        return this.#post({ type: "inspected", id: message.id, metrics, stats: this.#observer.stats() });
+      }
+      case "state":
+        return this.#loop.inspect(message.id, message.question);
+      case "recording":
+        return this.#post({ type: "recording", id: message.id, text: this.#recorder?.recording() });
+      case "address":
+        return this.#reactor.setMemberAddress(message.replica, message.address);
+      case "shutdown":
+        this.#stopping = true;
+    }
+  }
+
+  /** Our own bug: the replica stops rather than lies, and keeps what led there. */
+  #fail(error: unknown): void {
+    this.#post({ type: "event", name: "fatal", payload: { reason: "INTERNAL", data: { message: String(error) } } });
+    this.#report();
+    this.#stop();
+  }
+
+  /** The replica stopped itself: its last inputs may say why. */
+  #report(): void {
+    this.#reported = true;
+    this.#post({ type: "recording", id: 0, text: this.#recorder?.recording() });
+  }
+
+  #stop(): void {
+    this.#post({ type: "metrics", metrics: this.#observer.metrics() });
+    this.#reactor.shutdown(SHUTDOWN_MS);
+    this.#post({ type: "closed" });
+    this.#port.close();
+    // Other handles of this thread (execution, user code of an inline state machine) must not keep it.
+    setImmediate(() => process.exit(0));
+  }
+
+  #post(message: FromThread): void {
+    this.#port.postMessage(message);
+  }
+}
+
+async function main(port: MessagePort, data: ThreadData): Promise<void> {
+  const reactor = new Reactor(transportConfigOf(data));
+  const execution = await startExecution(data, reactor.wakeHandle);
+  const options = replicaOptionsOf({ cluster: data.cluster, me: data.me as ReplicaId });
+  const replica = new Replica(options);
+  const recorder = data.flightRecorder ? new RecordedCore(replica, options) : undefined;
+  const post = (message: FromThread): void => port.postMessage(message);
+  const observer = new ThreadObserver({ data, core: replica, reactor, post });
+  const loop = new ReactorLoop({
+    core: recorder ?? replica,
+    reactor,
+    execution,
+    journal: new VolatileJournal(),
+    observer,
+  });
+  loop.start({ kind: "recovered", state: { type: "genesis" }, wallClock: Date.now() as AgreedTime });
+  post({ type: "ready", port: reactor.localPort, wakeHandle: reactor.wakeHandle });
+  new NodeThread(port, { reactor, loop, observer, recorder }).run();
+}
+
+function report(port: MessagePort, error: unknown): void {
+  const known = error instanceof ByzantineError ? error : undefined;
+  const message = error instanceof Error ? error.message : String(error);
+  port.postMessage({
+    type: "failed",
+    code: known?.code ?? "INVALID_CONFIG",
+    message,
+    data: known?.data ?? {},
+  } satisfies FromThread);
+  port.close();
+}
+
+if (parentPort !== null) {
+  const port = parentPort;
+  main(port, workerData as ThreadData).catch((error: unknown) => report(port, error));
+}

@@ -1,0 +1,108 @@
+import { quorumOf, short, type Checker, type Observation, type Setting, type VoteFact } from "../history.ts";
+
+/** Who signed what: the register of every signature made in a run, by distinct signer. */
+class Signatures {
+  private readonly signers = new Map<string, Set<number>>();
+
+  add(signer: number, vote: VoteFact): Set<number> {
+    // The primary's PRE-PREPARE is its PREPARE.
+    const key = keyOf(vote.type === "prePrepare" ? "prepare" : vote.type, vote);
+    let set = this.signers.get(key);
+    if (set === undefined) this.signers.set(key, (set = new Set()));
+    return set.add(signer);
+  }
+
+  has(signer: number, type: "prepare" | "checkpoint", vote: Omit<VoteFact, "type">): boolean {
+    return this.signers.get(keyOf(type, vote))?.has(signer) ?? false;
+  }
+}
+
+function keyOf(type: string, vote: Omit<VoteFact, "type">): string {
+  return `${type}/${vote.view}/${vote.sequence}/${vote.digest}`;
+}
+
+/** Invariant 5: for one view and sequence no two digests are ever signed by a quorum, so at most one can be prepared. */
+export class CertificateUniqueness implements Checker {
+  readonly invariant = 5;
+  readonly name = "certificate uniqueness";
+  readonly kinds = ["signed", "certificate"] as const;
+  private readonly signatures = new Signatures();
+  private readonly prepared = new Map<string, string>();
+  private readonly setting: Setting;
+
+  constructor(setting: Setting) {
+    this.setting = setting;
+  }
+
+  see(observation: Observation): string | undefined {
+    if (observation.kind === "signed") {
+      const { signer, vote } = observation;
+      if (vote.type !== "prePrepare" && vote.type !== "prepare") return undefined;
+      return this.signatures.add(signer, vote).size >= quorumOf(this.setting) ? this.unique(vote) : undefined;
+    }
+    if (observation.kind !== "certificate" || observation.phase !== "prepare") return undefined;
+    return this.unique(observation);
+  }
+
+  private unique(vote: { readonly view: number; readonly sequence: number; readonly digest: string }): string | undefined {
+    const place = `${vote.view}/${vote.sequence}`;
+    const known = this.prepared.get(place) ?? vote.digest;
+    this.prepared.set(place, known);
+    if (known === vote.digest) return undefined;
+    return `two certificates in view ${vote.view} for ${vote.sequence}: ${short(known)} and ${short(vote.digest)}`;
+  }
+}
+
+/** Invariant 5, B6: an honest backup prepares only what the primary of that view signed. */
+export class ProposalsOfPrimary implements Checker {
+  readonly invariant = 5;
+  readonly name = "proposals of the primary";
+  readonly kinds = ["signed", "emitted"] as const;
+  private readonly proposed = new Set<string>();
+  private readonly setting: Setting;
+
+  constructor(setting: Setting) {
+    this.setting = setting;
+  }
+
+  see(observation: Observation): string | undefined {
+    if (observation.kind === "signed" && observation.vote.type === "prePrepare") {
+      if (observation.signer === observation.vote.view % this.setting.n) this.proposed.add(keyOf("prePrepare", observation.vote));
+      return undefined;
+    }
+    if (observation.kind !== "emitted" || observation.vote.type !== "prepare") return undefined;
+    if (this.proposed.has(keyOf("prePrepare", observation.vote))) return undefined;
+    const { view, sequence, digest } = observation.vote;
+    return `replica ${observation.replica} prepared ${short(digest)} at ${sequence} in view ${view}, which the primary never proposed`;
+  }
+}
+
+/** Invariant 13: every certificate that an honest replica makes holds Q distinct signers who really signed that. */
+export class VerifiableCertificates implements Checker {
+  readonly invariant = 13;
+  readonly name = "verifiable certificates";
+  readonly kinds = ["signed", "certificate"] as const;
+  private readonly signatures = new Signatures();
+  private readonly setting: Setting;
+
+  constructor(setting: Setting) {
+    this.setting = setting;
+  }
+
+  see(observation: Observation): string | undefined {
+    if (observation.kind === "signed") {
+      this.signatures.add(observation.signer, observation.vote);
+      return undefined;
+    }
+    if (observation.kind !== "certificate") return undefined;
+    const { replica, phase, view, sequence, digest, signers } = observation;
+    const place = `replica ${replica}: ${phase} certificate of ${short(digest)} at ${sequence} in view ${view}`;
+    const distinct = new Set(signers);
+    if (distinct.size < quorumOf(this.setting)) return `${place} has ${distinct.size} signers`;
+    for (const signer of distinct) {
+      if (!this.signatures.has(signer, phase, { view, sequence, digest })) return `${place} names ${signer}, who never signed that`;
+    }
+    if (phase === "prepare" && !distinct.has(view % this.setting.n)) return `${place} lacks the primary's proposal`;
+    return undefined;
+  }
+}

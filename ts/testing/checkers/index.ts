@@ -1,0 +1,46 @@
+/** All oracles of a run. */
+import type { Checker, Setting } from "../history.ts";
+import { Agreement, CommitQuorum } from "./agreement.ts";
+import { BoundedMemory, Idempotence, SoundEvidence } from "./bounds.ts";
+import { CertificateUniqueness, ProposalsOfPrimary, VerifiableCertificates } from "./certificates.ts";
+import { Checkpoints } from "./checkpoints.ts";
+import { NoDoubleVotes } from "./double-votes.ts";
+import { ExactlyOnce } from "./exactly-once.ts";
+import { Linearizability, type Model } from "./linearizability.ts";
+import { Monotone, WithinWindow } from "./monotone.ts";
+import { PersistBeforeSend } from "./persistence.ts";
+import { AcceptedReplies, Liveness } from "./replies.ts";
+import { TotalOrder } from "./total-order.ts";
+import { Validity } from "./validity.ts";
+
+/** What must hold with at most f Byzantine replicas. */
+export function allCheckers(setting: Setting, model: Model | undefined): Checker[] {
+  return [
+    new Agreement(),
+    new CommitQuorum(setting),
+    new TotalOrder(),
+    new Validity(),
+    new ExactlyOnce(),
+    new CertificateUniqueness(setting),
+    new ProposalsOfPrimary(setting),
+    new Checkpoints(setting),
+    new AcceptedReplies(),
+    new Liveness(setting),
+    new Linearizability(model),
+    ...alwaysCheckers(setting),
+  ];
+}
+
+/** What an honest replica keeps to even when more than f others lie. */
+export function alwaysCheckers(setting: Setting): Checker[] {
+  return [
+    new NoDoubleVotes(),
+    new PersistBeforeSend(setting),
+    new Monotone(),
+    new WithinWindow(setting),
+    new VerifiableCertificates(setting),
+    new BoundedMemory(),
+    new Idempotence(),
+    new SoundEvidence(setting),
+  ];
+}

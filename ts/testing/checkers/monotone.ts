@@ -1,0 +1,59 @@
+import type { Checker, Observation, Setting } from "../history.ts";
+
+/** Invariant 9: a replica's view, its low watermark and what its sessions have acknowledged never go back. */
+export class Monotone implements Checker {
+  readonly invariant = 9;
+  readonly name = "monotone";
+  readonly kinds = ["entered", "stable", "acknowledged"] as const;
+  private readonly last = new Map<string, number>();
+
+  see(observation: Observation): string | undefined {
+    switch (observation.kind) {
+      case "entered":
+        return this.rises(`replica ${observation.replica}: view`, observation.view);
+      case "stable":
+        return this.rises(`replica ${observation.replica}: low watermark`, observation.sequence);
+      case "acknowledged":
+        return this.rises(`replica ${observation.replica}: acknowledged of session ${observation.session}`, observation.through);
+      default:
+        return undefined;
+    }
+  }
+
+  private rises(what: string, value: number): string | undefined {
+    const before = this.last.get(what) ?? 0;
+    this.last.set(what, Math.max(before, value));
+    return value >= before ? undefined : `${what} fell from ${before} to ${value}`;
+  }
+}
+
+/** Invariant 10: h < n ≤ h+K for every vote that an honest replica makes. */
+export class WithinWindow implements Checker {
+  readonly invariant = 10;
+  readonly name = "within the window";
+  readonly kinds = ["stable", "emitted"] as const;
+  private readonly low = new Map<number, number>();
+  private readonly made = new Set<string>();
+  private readonly setting: Setting;
+
+  constructor(setting: Setting) {
+    this.setting = setting;
+  }
+
+  see(observation: Observation): string | undefined {
+    if (observation.kind === "stable") {
+      this.low.set(observation.replica, observation.sequence);
+      return undefined;
+    }
+    if (observation.kind !== "emitted") return undefined;
+    const { type, view, sequence } = observation.vote;
+    if (type === "checkpoint" || type === "decided") return undefined;
+    const key = `${observation.replica}/${type}/${view}/${sequence}`;
+    // A vote that is sent again was made when the window was lower.
+    if (this.made.has(key)) return undefined;
+    this.made.add(key);
+    const low = this.low.get(observation.replica) ?? 0;
+    if (sequence > low && sequence <= low + this.setting.window) return undefined;
+    return `replica ${observation.replica} voted ${type} at ${sequence} with the window ${low}…${low + this.setting.window}`;
+  }
+}

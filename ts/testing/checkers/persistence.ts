@@ -1,0 +1,65 @@
+import type { Checker, Observation, RecordFact, Setting, VoteFact } from "../history.ts";
+
+interface Durable {
+  readonly leases: Map<number, number>;
+  readonly prepared: Set<string>;
+  readonly checkpoints: Set<string>;
+}
+
+/**
+ * Invariant 8: what binds leaves only when the records it rests on are durable. A COMMIT rests on its prepared certificate, a
+ * PRE-PREPARE or PREPARE on a lease of its view, a CHECKPOINT on its record.
+ */
+export class PersistBeforeSend implements Checker {
+  readonly invariant = 8;
+  readonly name = "persist before send";
+  readonly kinds = ["durable", "left"] as const;
+  private readonly disks = new Map<number, Durable>();
+  private readonly setting: Setting;
+
+  constructor(setting: Setting) {
+    this.setting = setting;
+  }
+
+  see(observation: Observation): string | undefined {
+    if (!this.setting.durable) return undefined;
+    if (observation.kind === "durable") {
+      record(this.disk(observation.replica), observation.record);
+      return undefined;
+    }
+    if (observation.kind !== "left") return undefined;
+    const { replica, what, after, durable, vote } = observation;
+    if (after > durable) return `replica ${replica} sent ${what}, which rests on record ${after}, with ${durable} durable`;
+    if (vote === undefined || implied(this.disk(replica), vote)) return undefined;
+    return `replica ${replica} sent ${vote.type} of ${vote.sequence} in view ${vote.view} and its disk knows nothing of it`;
+  }
+
+  private disk(replica: number): Durable {
+    let disk = this.disks.get(replica);
+    if (disk === undefined) {
+      disk = { leases: new Map(), prepared: new Set(), checkpoints: new Set() };
+      this.disks.set(replica, disk);
+    }
+    return disk;
+  }
+}
+
+function record(disk: Durable, fact: RecordFact): void {
+  if (fact.type === "lease") disk.leases.set(fact.view, Math.max(fact.through, disk.leases.get(fact.view) ?? 0));
+  if (fact.type === "prepared") disk.prepared.add(`${fact.view}/${fact.sequence}/${fact.digest}`);
+  if (fact.type === "checkpoint") disk.checkpoints.add(`${fact.sequence}/${fact.digest}`);
+}
+
+function implied(disk: Durable, vote: VoteFact): boolean {
+  switch (vote.type) {
+    case "prePrepare":
+    case "prepare":
+      return (disk.leases.get(vote.view) ?? 0) >= vote.sequence;
+    case "commit":
+      return disk.prepared.has(`${vote.view}/${vote.sequence}/${vote.digest}`);
+    case "checkpoint":
+      return disk.checkpoints.has(`${vote.sequence}/${vote.digest}`);
+    case "decided":
+      return true;
+  }
+}

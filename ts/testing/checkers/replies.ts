@@ -1,0 +1,88 @@
+import type { Checker, Ending, Observation, Setting } from "../history.ts";
+
+/** Statuses that say "this executed, and that was its result". */
+const executed = new Set(["ok", "refused", "failed"]);
+
+/**
+ * Invariant 12: a result that a client accepts was made by an honest replica, and all honest ones execute it in the end; what a
+ * client is told was not executed never is.
+ */
+export class AcceptedReplies implements Checker {
+  readonly invariant = 12;
+  readonly name = "accepted replies";
+  readonly kinds = ["applied", "returned"] as const;
+  private readonly applied = new Map<string, Set<number>>();
+  private readonly returned: string[] = [];
+  private readonly denied = new Set<string>();
+
+  see(observation: Observation): string | undefined {
+    if (observation.kind === "applied") {
+      const key = `${observation.client}/${observation.operation}`;
+      const set = this.applied.get(key);
+      if (set === undefined) this.applied.set(key, new Set([observation.replica]));
+      else set.add(observation.replica);
+      return this.denied.has(key) ? `replica ${observation.replica} executed what its client was told is not executed` : undefined;
+    }
+    if (observation.kind !== "returned") return undefined;
+    const key = `${observation.client}/${observation.operation}`;
+    if (observation.status.endsWith(" no")) {
+      this.denied.add(key);
+      return this.applied.has(key) ? "a client was told that an executed operation is not executed" : undefined;
+    }
+    if (!executed.has(observation.status)) return undefined;
+    this.returned.push(key);
+    return this.applied.has(key) ? undefined : "a client accepted a result that no honest replica made";
+  }
+
+  finish(ending: Ending): string | undefined {
+    for (const key of this.returned) {
+      for (const replica of ending.core) {
+        if (!this.applied.get(key)?.has(replica)) return `replica ${replica} never executed an operation that its client saw executed`;
+      }
+    }
+    return undefined;
+  }
+}
+
+/** Invariant 17: once the network is healed, every operation returns and the healed replicas end in one state. */
+export class Liveness implements Checker {
+  readonly invariant = 17;
+  readonly name = "liveness";
+  readonly kinds = ["invoked", "returned", "halted"] as const;
+  private readonly open = new Map<string, { readonly client: string; readonly at: number }>();
+  private readonly setting: Setting;
+
+  constructor(setting: Setting) {
+    this.setting = setting;
+  }
+
+  see(observation: Observation): string | undefined {
+    switch (observation.kind) {
+      case "invoked":
+        this.open.set(`${observation.client}/${observation.operation}`, observation);
+        return undefined;
+      case "returned":
+        this.open.delete(`${observation.client}/${observation.operation}`);
+        return undefined;
+      case "halted":
+        if (!this.setting.honest.includes(observation.replica)) return undefined;
+        return `honest replica ${observation.replica} halted: ${observation.reason}`;
+      default:
+        return undefined;
+    }
+  }
+
+  finish(ending: Ending): string | undefined {
+    if (ending.core.length === 0) return undefined;
+    for (const { client, at } of this.open.values()) {
+      return `${this.open.size} operations never returned, the first by client ${client} since ${at} ms`;
+    }
+    const core = ending.lastExecuted.filter(({ replica }) => ending.core.includes(replica));
+    for (const other of core) {
+      const first = core[0];
+      if (first === undefined || (other.sequence === first.sequence && other.state === first.state)) continue;
+      return `replica ${first.replica} ended at ${first.sequence}, replica ${other.replica} at ${other.sequence}`;
+    }
+    return undefined;
+  }
+}

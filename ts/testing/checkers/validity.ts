@@ -1,0 +1,49 @@
+import { short, type Checker, type Observation } from "../history.ts";
+
+/**
+ * Invariant 3: an executed operation was sent by the client in whose name it runs; and before that, nobody votes for a batch
+ * without holding, verified, every body that it names.
+ */
+export class Validity implements Checker {
+  readonly invariant = 3;
+  readonly name = "validity";
+  readonly kinds = ["invoked", "forked", "applied", "emitted", "batch", "executed"] as const;
+  private readonly invoked = new Set<string>();
+  private readonly batches = new Map<string, readonly string[]>();
+  private readonly voted = new Set<string>();
+
+  see(observation: Observation): string | undefined {
+    switch (observation.kind) {
+      case "invoked":
+      case "forked":
+        this.invoked.add(`${observation.client}/${observation.operation}`);
+        return undefined;
+      case "batch":
+        this.batches.set(observation.digest, observation.bundles);
+        return undefined;
+      case "applied":
+        if (this.invoked.has(`${observation.client}/${observation.operation}`)) return undefined;
+        return `replica ${observation.replica} applied at ${observation.sequence} what its client never sent`;
+      case "emitted": {
+        const { type, view, sequence } = observation.vote;
+        const key = `${observation.replica}/${type}/${view}/${sequence}`;
+        // Sent again later, a vote outlives the bodies it was made with.
+        const again = this.voted.has(key);
+        this.voted.add(key);
+        if (again || observation.bodiesHeld || type === "checkpoint" || type === "decided") return undefined;
+        return `replica ${observation.replica} sent ${type} of ${sequence} in view ${view} without holding its bodies`;
+      }
+      case "executed":
+        return this.sameContent(observation.replica, observation.digest, observation.bundles);
+      default:
+        return undefined;
+    }
+  }
+
+  private sameContent(replica: number, digest: string, bundles: readonly string[]): string | undefined {
+    const named = this.batches.get(digest);
+    if (named === undefined) return `replica ${replica} executed batch ${short(digest)}, whose content nobody made`;
+    const same = named.length === bundles.length && named.every((bundle, index) => bundle === bundles[index]);
+    return same ? undefined : `replica ${replica} executed under ${short(digest)} what that digest does not cover`;
+  }
+}

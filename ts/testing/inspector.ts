@@ -1,0 +1,75 @@
+/**
+ * Looks into a core between its steps: how much it holds, and whether an input that comes twice changes anything. Only what
+ * PBFT promises is asked; how the core is built is not.
+ */
+import { serialize } from "node:v8";
+import type { Action, Input } from "../protocol/core.ts";
+import type { Instant } from "../protocol/types.ts";
+import type { Prng } from "./prng.ts";
+import type { SimReplica } from "./replica.ts";
+import type { Surroundings } from "./surroundings.ts";
+
+/** Turns from one measurement of memory to the next. */
+const MEASURE_EVERY = 16;
+/** Inputs that peers and clients can repeat. */
+const repeatable: readonly Input["kind"][] = ["control", "votes", "request"];
+/** Actions that a repeated message may cause: they bind nobody and keep nothing. */
+const harmless: readonly Action["kind"][] = ["ignored", "answer", "busy", "release"];
+
+export class Inspector {
+  private readonly around: Surroundings;
+  private readonly replica: SimReplica;
+  private readonly prng: Prng;
+  private turns = 0;
+
+  constructor(around: Surroundings, replica: SimReplica, prng: Prng) {
+    this.around = around;
+    this.replica = replica;
+    this.prng = prng;
+  }
+
+  /** Gives an input a second time, now and then, and compares the core before and after. */
+  afterStep(input: Input, first: readonly Action[], now: Instant): void {
+    const { redeliver } = this.around.options;
+    if (redeliver === 0 || !this.replica.honest || this.replica.halted) return;
+    if (!repeatable.includes(input.kind) || !this.prng.chance(redeliver)) return;
+    // What was refused for lack of room was not taken, so its repetition is not one.
+    if (first.some(({ kind }) => kind === "busy" || kind === "release")) return;
+    const { core } = this.replica;
+    const before = serialize(core.inspect());
+    const actions = core.step(input, now);
+    const changed = Buffer.compare(before, serialize(core.inspect())) !== 0;
+    const emitted = actions.map(({ kind }) => kind).filter((kind) => !harmless.includes(kind));
+    this.around.coverage.hit("redelivered");
+    const name = input.kind === "control" ? `control ${input.message.type}` : input.kind;
+    this.around.history.see({ kind: "redelivered", replica: this.replica.id, input: name, changed, emitted });
+  }
+
+  afterTurn(): void {
+    if (this.replica.core.inspect().early.size > 0) this.around.coverage.hit("proposal buffered early");
+    if (this.turns++ % MEASURE_EVERY !== 0 || !this.replica.honest) return;
+    const { n, checkpointInterval, windowIntervals, poolBundlesMax, batchBundlesMax } = this.around.options;
+    const window = checkpointInterval * windowIntervals;
+    const state = this.replica.core.inspect();
+    // Instances of three windows: the one that moves on, the early ones above, and those not yet executed below.
+    const slots = 3 * window + checkpointInterval;
+    const bodies = 3 * poolBundlesMax + 2 * slots * batchBundlesMax;
+    this.measure("instances", state.slots.size, slots);
+    this.measure("early proposals", state.early.size, window + checkpointInterval);
+    this.measure("pooled bundles", state.pooledBundles, 3 * poolBundlesMax);
+    this.measure("bodies named by the core", state.bundles.size, bodies);
+    this.measure("bodies in the store", this.replica.bodies.size, bodies + poolBundlesMax);
+    this.measure("fetches", state.fetches.size, slots * batchBundlesMax);
+    this.measure("executed batches", state.history.size, 3 * window);
+    this.measure("DECIDED claims", state.decidedClaims.size, window);
+    this.measure("signers of CHECKPOINT", state.checkpointClaims.size, n);
+    this.measure("votes", this.replica.votes.size, 3 * 2 * n * (window + checkpointInterval) + 16 * n + 12 * (window + checkpointInterval));
+    if (state.lastExecuted < state.committedPrefix && state.committedPrefix >= state.low + window) {
+      this.around.coverage.hit("watermark stall");
+    }
+  }
+
+  private measure(what: string, size: number, cap: number): void {
+    this.around.history.see({ kind: "footprint", replica: this.replica.id, what, size, cap });
+  }
+}

@@ -1,0 +1,118 @@
+/** Inputs and actions of a core as one readable line each: for traces, scenario scripts and the replay of incidents. */
+import type { Action, Input } from "../protocol/core.ts";
+import type { Control, Outgoing } from "../protocol/messages.ts";
+import { membersOf, type Digest, type ReplicaSet } from "../protocol/types.ts";
+
+/** Names digests: short hexadecimal, or whatever a script calls them. */
+export type DigestNames = (digest: Digest) => string;
+
+/** The first four bytes of a digest. */
+export const shortHex: DigestNames = (digest) => {
+  let text = "";
+  for (let index = 0; index < Math.min(2, digest.length); index++) {
+    const unit = digest.charCodeAt(index);
+    text += (unit & 255).toString(16).padStart(2, "0") + (unit >>> 8).toString(16).padStart(2, "0");
+  }
+  return text;
+};
+
+export function narrateInput(input: Input, name: DigestNames = shortHex): string {
+  switch (input.kind) {
+    case "control":
+      return `${narrateMessage(input.message, name)} from ${input.from}`;
+    case "votes":
+      return `votes ${input.phase} ${input.view}/${input.sequence} ${name(input.digest)} by ${setText(input.signers)}`;
+    case "conflict":
+      return `conflict by ${input.by}: ${input.evidence.type} ${name(input.evidence.digest)}`;
+    case "request": {
+      const { digest, session, firstSequence, count } = input.bundle;
+      const last = firstSequence + count - 1;
+      return `request ${name(digest)} session ${session} ${firstSequence}…${last} from ${input.from ?? "client"}`;
+    }
+    case "assembled":
+      return `assembled ${input.view}/${input.sequence} ${name(input.digest)}`;
+    case "body":
+      return `body ${name(input.digest)} ${input.status}`;
+    case "persisted":
+      return `persisted ${input.upTo}`;
+    case "executed":
+      return `executed ${input.through}`;
+    case "checkpointed":
+    case "installed":
+      return `${input.kind} ${input.sequence} ${name(input.digest)}`;
+    case "link":
+      return `link ${input.peer} ${input.up ? "up" : "down"}`;
+    case "recovered":
+      return `recovered ${input.state.type}`;
+    case "tick":
+      return "tick";
+    default:
+      return `${input.kind} ${plain(input, name)}`;
+  }
+}
+
+export function narrateAction(action: Action, name: DigestNames = shortHex): string {
+  switch (action.kind) {
+    case "send":
+      return `send ${narrateMessage(action.message, name)} to ${setText(action.to)} after ${action.after}`;
+    case "persist":
+      return `persist ${action.lsn} ${plain(action.record, name)}`;
+    case "assemble":
+      return `assemble ${action.view}/${action.sequence} time ${action.time} ${list(action.bundles, name)}`;
+    case "execute":
+      return `execute ${action.sequence} ${name(action.digest)} ${list(action.bundles, name)}`;
+    case "forward":
+      return `forward ${name(action.bundle)} to ${setText(action.to)}`;
+    case "fetch":
+      return `fetch ${action.what} ${name(action.digest)} from ${setText(action.from)}`;
+    case "pin":
+    case "release":
+      return `${action.kind} ${list(action.bundles, name)}`;
+    case "reply":
+      return `reply ${action.sequence}${action.tentative ? " tentative" : ""} after ${action.after}`;
+    case "commit":
+      return `commit ${action.through} after ${action.after}`;
+    case "ignored":
+      return `ignored ${action.reason}${action.from === undefined ? "" : ` from ${action.from}`}`;
+    default:
+      return `${action.kind} ${plain({ ...action, kind: undefined }, name)}`;
+  }
+}
+
+function narrateMessage(message: Control | Outgoing, name: DigestNames): string {
+  switch (message.type) {
+    case "prePrepare":
+      return `prePrepare ${message.view}/${message.sequence} ${name(message.digest)} ${list(message.bundles, name)}`;
+    case "prepare":
+    case "commit":
+      return `${message.type} ${message.view}/${message.sequence} ${name(message.digest)}`;
+    case "checkpoint":
+    case "decided":
+      return `${message.type} ${message.sequence} ${name(message.digest)}`;
+    case "status": {
+      const bits = (values: readonly boolean[]): string => values.map((value) => (value ? "1" : "0")).join("");
+      const { view, lowWatermark, lastExecuted, proposed, prepared, committed, missing } = message;
+      const slots = `${bits(proposed)}|${bits(prepared)}|${bits(committed)}`;
+      return `status view ${view} low ${lowWatermark} executed ${lastExecuted} ${slots} missing ${list(missing, name)}`;
+    }
+    default:
+      return `${message.type} ${plain({ ...message, type: undefined }, name)}`;
+  }
+}
+
+function setText(set: ReplicaSet): string {
+  return `{${membersOf(set).join(",")}}`;
+}
+
+function list(digests: readonly Digest[], name: DigestNames): string {
+  return `[${digests.map(name).join(" ")}]`;
+}
+
+/** Anything else, with its digests named. */
+function plain(value: unknown, name: DigestNames): string {
+  return JSON.stringify(value, (_key, inner: unknown) => (typeof inner === "string" && isDigest(inner) ? name(inner as Digest) : inner));
+}
+
+function isDigest(text: string): boolean {
+  return text.length === 16 && !/^[ -~]+$/.test(text);
+}

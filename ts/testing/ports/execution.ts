@@ -1,0 +1,163 @@
+/**
+ * The simulated execution port: the product's executor, some time after it is asked. Batches run in order; results wait here
+ * until the core frees the replies.
+ */
+import { Writer } from "../../codec/bytes.ts";
+import { writeBundle, type Outcome, type ReplyEntry } from "../../codec/client.ts";
+import type { Action, Input } from "../../protocol/core.ts";
+import type { BundleRef, ResultEntry } from "../../protocol/messages.ts";
+import type { ClientKey, Digest, ReplicaId, Run, Sequence, SessionId, View } from "../../protocol/types.ts";
+import type { BundleReply } from "../../state/batch-record.ts";
+import { Executor, type Batch } from "../../state/executor.ts";
+import type { StateMachine } from "../../state/interfaces.ts";
+import { hasher, resultDigest } from "../hashing.ts";
+import type { Prng } from "../prng.ts";
+import type { Surroundings } from "../surroundings.ts";
+import { sealBody } from "../wire.ts";
+import type { Body } from "./body-store.ts";
+
+/** Results up to here always travel in full. WIRE.md §4. */
+const SHORT_RESULT_BYTES = 64;
+
+type ReplyContent = { readonly batchSequence: Sequence; readonly view: View; readonly tentative: boolean };
+type Leave = (client: number, frame: Uint8Array) => void;
+
+export interface ExecutionOwner {
+  readonly id: number;
+  readonly honest: boolean;
+  readonly prng: Prng;
+  readonly onInput: (input: Input) => void;
+}
+
+export class ExecutionPort {
+  private readonly around: Surroundings;
+  private readonly owner: ExecutionOwner;
+  private readonly executor: Executor;
+  private readonly replies = new Map<Sequence, readonly BundleReply[]>();
+  /** One job after another: when the last of them ends. */
+  private busyUntil = 0;
+  private readonly writer = new Writer();
+
+  constructor(around: Surroundings, owner: ExecutionOwner) {
+    const { n } = around.options;
+    this.around = around;
+    this.owner = owner;
+    this.executor = new Executor({
+      stateMachine: this.watched(around.subject.machine),
+      hasher,
+      members: Array.from({ length: n }, (_, replica) => around.keyring.keyOf(replica)),
+    });
+  }
+
+  /** Sequence of the last executed batch. */
+  get executed(): Sequence {
+    return this.executor.lastExecuted;
+  }
+
+  /** The root of the state after it, for comparison. */
+  root(): string {
+    this.executor.freeze(this.executor.lastExecuted);
+    return this.executor.root(this.executor.lastExecuted);
+  }
+
+  execute(action: Extract<Action, { kind: "execute" }>, bodyOf: (digest: Digest) => Body | undefined): void {
+    const { run, sequence, digest, time, bundles } = action;
+    const payloads = bundles.map((bundle) => this.payloadOf(bundle, bodyOf));
+    if (payloads.some((payload) => payload === undefined)) {
+      this.around.history.fail(3, "validity", `replica ${this.owner.id} executes ${sequence} without holding its bodies`);
+      return;
+    }
+    const batch: Batch = { sequence, timeMs: time, digest, bundles: payloads as Batch["bundles"] };
+    this.work(() => this.run(run, batch));
+  }
+
+  checkpoint(run: Run, sequence: Sequence): void {
+    this.work(() => {
+      this.executor.freeze(sequence);
+      const digest = this.executor.root(sequence);
+      if (this.owner.honest) this.around.history.see({ kind: "checkpointed", replica: this.owner.id, sequence, digest });
+      this.owner.onInput({ kind: "checkpointed", run, sequence, digest });
+    });
+  }
+
+  stable(sequence: Sequence): void {
+    this.executor.release(sequence);
+  }
+
+  /** The replies of an executed batch, as frames. */
+  reply(batchSequence: Sequence, view: View, tentative: boolean, leave: Leave): void {
+    for (const { client, session, entries } of this.replies.get(batchSequence) ?? []) {
+      this.send(client, session, entries, { batchSequence, view, tentative }, leave);
+    }
+    this.replies.delete(batchSequence);
+  }
+
+  /** Answers a retried bundle from the session table. */
+  answer({ client, session, firstSequence, count }: BundleRef, view: View, leave: Leave): void {
+    this.around.coverage.hit("retry answered");
+    this.work(() => {
+      const entries = this.executor.answers(client, session, firstSequence, count);
+      this.send(client, session, entries, { batchSequence: this.executor.lastExecuted, view, tentative: false }, leave);
+    });
+  }
+
+  private run(run: Run, batch: Batch): void {
+    const { sequence } = batch;
+    const { replies, sessions } = this.executor.execute(batch);
+    this.around.log.add(this.around.scheduler.now, "executed", this.owner.id, sequence);
+    this.replies.set(sequence, replies);
+    if (this.owner.honest) {
+      for (const { session, through } of sessions.acknowledged) {
+        this.around.history.see({ kind: "acknowledged", replica: this.owner.id, session, through });
+      }
+    }
+    this.owner.onInput({ kind: "executed", run, through: sequence, sessions });
+  }
+
+  private payloadOf(digest: Digest, bodyOf: (digest: Digest) => Body | undefined): Batch["bundles"][number] | undefined {
+    const body = bodyOf(digest);
+    if (body === undefined) return undefined;
+    this.writer.reset();
+    writeBundle(this.writer, body.bundle);
+    return { digest, payload: this.writer.copy() };
+  }
+
+  /** Runs a job after those before it, as the one thread of execution does. */
+  private work(job: () => void): void {
+    const { executionMs } = this.around.options;
+    const { now } = this.around.scheduler;
+    const duration = executionMs > 0 ? this.owner.prng.exponential(executionMs) : 0;
+    this.busyUntil = Math.max(now, this.busyUntil) + duration;
+    this.around.scheduler.at(this.busyUntil, job);
+  }
+
+  private send(client: ClientKey, session: SessionId, results: readonly ResultEntry[], content: ReplyContent, leave: Leave): void {
+    const node = this.around.keyring.nodeOf(client);
+    if (node === undefined) return;
+    const entries = results.map((entry) => this.shortened(entry));
+    leave(node, sealBody("reply", { session, ...content, entries }, () => new Uint8Array(0)));
+  }
+
+  /** A long result travels in full from one replica, and as its digest from the others. */
+  private shortened({ sequence, status, result }: ResultEntry): ReplyEntry {
+    const full = result.length <= SHORT_RESULT_BYTES || sequence % this.around.options.n === (this.owner.id as ReplicaId);
+    const outcome: Outcome = full ? { status, result } : { status, digest: resultDigest(status, result) };
+    return { sequence, ...outcome };
+  }
+
+  /** The user's state machine, in sight of the oracles. */
+  private watched(machine: StateMachine): StateMachine {
+    if (!this.owner.honest) return machine;
+    const { history, subject } = this.around;
+    const decoder = new TextDecoder();
+    return {
+      execute: (state, operation, context) => {
+        const text = decoder.decode(operation);
+        const { sequence, index, client } = context;
+        const identity = subject.identify(text);
+        history.see({ kind: "applied", replica: this.owner.id, sequence, index, client, operation: text, identity });
+        return machine.execute(state, operation, context);
+      },
+    };
+  }
+}

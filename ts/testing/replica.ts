@@ -1,0 +1,283 @@
+/**
+ * One simulated replica: the product's core between simulated ports. Arrivals and acknowledgements gather until its next turn,
+ * are put in order as in a node, and each goes through the core; actions go to the ports, and leave when what they rest on is
+ * durable.
+ */
+import type { Action, Input } from "../protocol/core.ts";
+import { Replica } from "../protocol/replica.ts";
+import { orderTurn } from "../protocol/turn.ts";
+import { type AgreedTime, type Digest, type Instant, type ReplicaId, type Sequence } from "../protocol/types.ts";
+import { Departures } from "./departures.ts";
+import { Inspector } from "./inspector.ts";
+import { narrateAction, narrateInput } from "./narrate.ts";
+import { replicaOptions } from "./options.ts";
+import { BodyStore } from "./ports/body-store.ts";
+import { Disk } from "./ports/disk.ts";
+import { ExecutionPort } from "./ports/execution.ts";
+import { Outbox } from "./ports/outbox.ts";
+import { VoteTable } from "./ports/vote-table.ts";
+import type { Prng } from "./prng.ts";
+import { Receiver } from "./receiver.ts";
+import { recordFact } from "./facts.ts";
+import { learnBatch, LocalClock, type Surroundings } from "./surroundings.ts";
+
+/** Frames that wait for a paused process; more are dropped, as its sockets' buffers are full. */
+const STALLED_MAX = 2_000;
+
+type Running = "running" | "paused" | "down";
+
+export class SimReplica {
+  readonly id: number;
+  readonly honest: boolean;
+  readonly core: Replica;
+  readonly execution: ExecutionPort;
+  readonly votes: VoteTable;
+  readonly bodies = new BodyStore();
+  running: Running = "running";
+  halted = false;
+  private readonly around: Surroundings;
+  private readonly prng: Prng;
+  private readonly clock: LocalClock;
+  private readonly disk: Disk;
+  private readonly outbox: Outbox;
+  private readonly departures: Departures;
+  private readonly receiver: Receiver;
+  private readonly inspector: Inspector;
+  private inbox: Input[] = [];
+  private stalled: { readonly from: number; readonly bytes: Uint8Array }[] = [];
+  private turnPending = false;
+  private wakeAt = Infinity;
+
+  constructor(around: Surroundings, id: number) {
+    const { options, scheduler } = around;
+    this.around = around;
+    this.id = id;
+    this.honest = !options.byzantine.includes(id);
+    this.prng = around.prng.split(`replica ${id}`);
+    this.clock = new LocalClock(scheduler, this.prng.split("clock"), options);
+    this.core = new Replica(replicaOptions(options, id));
+    this.votes = new VoteTable({ n: options.n, me: id as ReplicaId, f: options.f, naive: options.naiveVotes });
+    const onInput = (input: Input): void => this.input(input);
+    this.disk = new Disk(scheduler, this.prng.split("disk"), {
+      meanMs: options.diskMs,
+      onInput,
+      onDurable: (records) => {
+        for (const { lsn, record } of records) this.see({ kind: "durable", replica: id, lsn, record: recordFact(record) });
+        this.outbox.flush();
+      },
+    });
+    this.outbox = new Outbox(() => this.disk.durableThrough);
+    this.execution = new ExecutionPort(around, { id, honest: this.honest, prng: this.prng.split("execution"), onInput });
+    this.departures = new Departures(around, { id, honest: this.honest, prng: this.prng, votes: this.votes });
+    this.inspector = new Inspector(around, this, this.prng.split("inspector"));
+    this.receiver = new Receiver(around, {
+      me: id,
+      votes: this.votes,
+      bodies: this.bodies,
+      input: onInput,
+      answer: (to, name, frame) => this.departures.frame(to, name, frame),
+      accepted: (from, vote) => this.see({ kind: "accepted", replica: id, from, vote }),
+    });
+    around.network.attach(id, (from, bytes) => this.arrive(from, bytes));
+  }
+
+  /** The process starts with whatever its disk holds. */
+  start(): void {
+    const state = this.disk.recover();
+    this.input({ kind: "recovered", state, wallClock: this.clock.wallClock() as AgreedTime });
+  }
+
+  link(peer: number, up: boolean): void {
+    if (this.running !== "down") this.input({ kind: "link", peer: peer as ReplicaId, up });
+  }
+
+  /** The process ends at once; what was not durable is lost. */
+  crash(): void {
+    this.running = "down";
+    this.disk.crash("torn");
+    this.outbox.clear();
+    this.inbox = [];
+    this.stalled = [];
+    this.around.network.attach(this.id, undefined);
+    this.see({ kind: "crashed", replica: this.id });
+  }
+
+  pause(): void {
+    if (this.running === "running") this.running = "paused";
+  }
+
+  resume(): void {
+    if (this.running !== "paused") return;
+    this.running = "running";
+    for (const { from, bytes } of this.stalled.splice(0)) this.arrive(from, bytes);
+    this.wakeAt = Infinity;
+    this.wake();
+  }
+
+  private arrive(from: number, bytes: Uint8Array): void {
+    if (this.running === "paused") {
+      if (this.stalled.length < STALLED_MAX) this.stalled.push({ from, bytes });
+      return;
+    }
+    if (this.running === "down") return;
+    this.around.log.add(this.around.scheduler.now, "delivered", this.id, from, bytes);
+    const frame = this.receiver.receive(from, bytes);
+    if (frame !== undefined && !this.honest) this.departures.overhear(frame, bytes);
+    this.scheduleTurn();
+  }
+
+  private input(input: Input): void {
+    this.inbox.push(input);
+    this.scheduleTurn();
+  }
+
+  private scheduleTurn(): void {
+    if (this.turnPending || this.running !== "running") return;
+    this.turnPending = true;
+    const { turnMs } = this.around.options;
+    this.around.scheduler.after(turnMs > 0 ? this.prng.float() * turnMs : 0, () => this.turn());
+  }
+
+  private turn(): void {
+    this.turnPending = false;
+    if (this.running !== "running" || this.halted) return;
+    const inputs = [...this.inbox.splice(0), ...this.votes.drain(), ...this.bodies.drain()];
+    const now = this.clock.now() as Instant;
+    const due = this.core.deadline();
+    if (due !== undefined && due <= now) inputs.push({ kind: "tick", wallClock: this.clock.wallClock() as AgreedTime });
+    for (const input of orderTurn(inputs)) {
+      if (this.halted) break;
+      this.step(input, now);
+    }
+    this.around.log.add(this.around.scheduler.now, "turn", this.id, inputs.length);
+    this.inspector.afterTurn();
+    this.bodies.setRoom(this.core.room());
+    if (this.bodies.hasInputs) this.scheduleTurn();
+    this.wake();
+  }
+
+  private step(input: Input, now: Instant): void {
+    let actions: readonly Action[];
+    try {
+      actions = this.core.step(input, now);
+    } catch (error) {
+      this.halted = true;
+      this.around.history.fail(0, "a core never throws", `replica ${this.id} on ${input.kind}: ${String((error as Error).stack)}`);
+      return;
+    }
+    this.narrate(input, actions);
+    for (const action of actions) this.perform(action);
+    this.inspector.afterStep(input, actions, now);
+  }
+
+  private narrate(input: Input, actions: readonly Action[]): void {
+    const { narrate, scheduler } = this.around;
+    if (narrate === undefined) return;
+    narrate(`${scheduler.now.toFixed(3)} ${this.honest ? "replica" : "BYZANTINE"} ${this.id} <- ${narrateInput(input)}`);
+    for (const action of actions) narrate(`    ${narrateAction(action)}`);
+  }
+
+  /** One timer, for the core's next deadline. */
+  private wake(): void {
+    const deadline = this.core.deadline();
+    if (deadline === undefined || this.running !== "running") return;
+    const at = Math.max(this.clock.virtual(deadline), this.around.scheduler.now + 0.001);
+    if (at >= this.wakeAt && this.wakeAt > this.around.scheduler.now) return;
+    this.wakeAt = at;
+    this.around.scheduler.at(at, () => {
+      if (this.wakeAt === at) this.wakeAt = Infinity;
+      if (this.running === "running") this.scheduleTurn();
+    });
+  }
+
+  private perform(action: Action): void {
+    const { id } = this;
+    switch (action.kind) {
+      case "persist":
+        this.departures.certify(action.record);
+        if (action.record.type === "decided") this.around.coverage.hit("decided by claims");
+        return this.disk.append(action.lsn, action.record);
+      case "send":
+        return this.departures.send(action, this.outbox, this.disk, this.holdsBodies(action));
+      case "assemble":
+        return this.departures.assemble(action, (digest) => {
+          const { view, sequence } = action;
+          this.input({ kind: "assembled", view, sequence, digest });
+        });
+      case "forward":
+        return this.departures.forward(action.to, this.bodies.get(action.bundle));
+      case "busy":
+        return this.onBusy(action.bundle);
+      case "answer":
+        return this.execution.answer(action.bundle, action.view, (client, frame) =>
+          this.leave("answer", action.after, () => this.departures.frame(client, "reply", frame)),
+        );
+      case "release":
+        return this.bodies.release(action.bundles);
+      case "pin":
+        return this.bodies.pin(action.bundles);
+      case "fetch":
+        if (action.what === "bundle") this.bodies.fetching(action.digest, action.from);
+        return this.departures.fetch(action);
+      case "execute": {
+        const { sequence, digest, bundles } = action;
+        learnBatch(this.around, digest, bundles);
+        this.see({ kind: "executed", replica: id, sequence, digest, bundles });
+        return this.execution.execute(action, (bundle: Digest) => this.bodies.get(bundle));
+      }
+      case "checkpoint":
+        return this.execution.checkpoint(action.run, action.sequence);
+      case "reply":
+        return this.execution.reply(action.sequence, action.view, action.tentative, (client, frame) =>
+          this.leave("reply", action.after, () => this.departures.frame(client, "reply", frame)),
+        );
+      case "commit":
+        return this.leave("commit event", action.after, () => undefined);
+      case "stable":
+        this.around.coverage.hit("checkpoint stable");
+        this.execution.stable(action.sequence as Sequence);
+        return this.see({ kind: "stable", replica: id, sequence: action.sequence, digest: action.digest });
+      case "window":
+        this.see({ kind: "entered", replica: id, view: action.view });
+        return this.votes.window(action.low, action.high, action.view, action.pending);
+      case "accuse":
+        if (action.evidence.type === "prePrepare") this.around.coverage.hit("equivocation seen");
+        return this.see({ kind: "accused", replica: id, by: action.by });
+      case "ignored":
+        return this.around.coverage.hit(`ignored: ${action.reason}`);
+      case "halt":
+        this.halted = true;
+        return this.see({ kind: "halted", replica: id, reason: JSON.stringify(action.reason) });
+      case "undo":
+      case "install":
+      case "viewChanged":
+        return;
+    }
+  }
+
+  private holdsBodies(action: Extract<Action, { kind: "send" }>): boolean {
+    if (!("digest" in action.message)) return true;
+    const named = this.around.batches.get(action.message.digest);
+    return named?.every((bundle) => this.bodies.get(bundle as Digest) !== undefined) ?? true;
+  }
+
+  private onBusy(bundle: Digest): void {
+    const body = this.bodies.get(bundle);
+    this.bodies.release([bundle]);
+    this.around.coverage.hit("pool full");
+    if (body !== undefined) this.departures.busy(body.bundle);
+  }
+
+  /** Something that is no vote leaves when its record is durable. */
+  private leave(what: string, after: Extract<Action, { kind: "reply" }>["after"], leave: () => void): void {
+    this.outbox.push(after, () => {
+      this.see({ kind: "left", replica: this.id, vote: undefined, what, after, durable: this.disk.durableThrough });
+      leave();
+    });
+  }
+
+  private see(observation: Parameters<Surroundings["history"]["see"]>[0]): void {
+    if (this.honest) this.around.history.see(observation);
+  }
+}
+

@@ -1,0 +1,166 @@
+/**
+ * `npm run sim -- --seeds 2000 | --minutes 30 | --seed S | --trace FILE [--from S] [--json] [--workers N] [--no-shrink]
+ * [--verbose]
+ * [--set NAME=VALUE]`: runs the simulator. The exit code is 1 on a violation or on a required situation that never came up.
+ */
+import { readFileSync } from "node:fs";
+import { isMainThread, parentPort, Worker } from "node:worker_threads";
+import { parseArgs } from "node:util";
+import type { SimOptions } from "./options.ts";
+import { planOf, runPlan, storeWorld } from "./simulate.ts";
+import { addTally, emptyTally, missedSituations, runRange, type Failure, type SeedRange, type Tally } from "./runner.ts";
+import { parseTrace } from "./trace-file.ts";
+
+/** Seeds that a worker runs before it reports. */
+const CHUNK = 25;
+const PROGRESS_EVERY_MS = 5_000;
+const DEFAULT_SEEDS = 200;
+
+interface Arguments {
+  readonly seeds: number;
+  readonly minutes: number | undefined;
+  readonly seed: bigint | undefined;
+  readonly trace: string | undefined;
+  readonly from: bigint;
+  readonly json: boolean;
+  readonly workers: number;
+  readonly shrink: boolean;
+  readonly verbose: boolean;
+  readonly given: Partial<SimOptions>;
+}
+
+function readArguments(): Arguments {
+  const { values } = parseArgs({
+    options: {
+      seeds: { type: "string" },
+      minutes: { type: "string" },
+      seed: { type: "string" },
+      trace: { type: "string" },
+      from: { type: "string" },
+      json: { type: "boolean", default: false },
+      workers: { type: "string", default: "1" },
+      "no-shrink": { type: "boolean", default: false },
+      verbose: { type: "boolean", default: false },
+      set: { type: "string", multiple: true, default: [] },
+    },
+  });
+  const given = Object.fromEntries(
+    values.set.map((pair) => {
+      const [name = "", value = ""] = pair.split("=", 2);
+      return [name, JSON.parse(value) as unknown];
+    }),
+  ) as Partial<SimOptions>;
+  return {
+    seeds: Number(values.seeds ?? DEFAULT_SEEDS),
+    minutes: values.minutes === undefined ? undefined : Number(values.minutes),
+    seed: values.seed === undefined ? undefined : BigInt(values.seed),
+    trace: values.trace,
+    // Fresh seeds every time, unless asked otherwise: old ones have been clean before.
+    from: values.from === undefined ? BigInt(Date.now()) * 1_000_000n : BigInt(values.from),
+    json: values.json,
+    workers: Math.max(1, Number(values.workers)),
+    shrink: !values["no-shrink"],
+    verbose: values.verbose,
+    given,
+  };
+}
+
+/** One seed or one trace, in full. */
+function runOne(options: Arguments): number {
+  const plan = options.trace === undefined ? planOf(options.seed ?? 0n, options.given) : parseTrace(readFileSync(options.trace, "utf8"));
+  console.log(JSON.stringify(plan.options, undefined, 2));
+  const world = options.verbose ? { ...storeWorld, narrate: console.log } : storeWorld;
+  const result = runPlan(plan, world);
+  const { violation, events, simulatedMs, log, livenessSkipped, executed } = result;
+  const summary = { seed: plan.options.seed, events, simulatedMs, executed, livenessSkipped, log, violation };
+  if (options.json) console.log(JSON.stringify({ ...summary, coverage: result.coverage }));
+  else console.log(summary);
+  if (violation === undefined) return 0;
+  if (options.trace === undefined && options.shrink) explain(options);
+  return 1;
+}
+
+function explain(options: Arguments): void {
+  const tally = runRange({ first: options.seed ?? 0n, count: 1, given: options.given, shrink: options.shrink });
+  for (const failure of tally.failures) printFailure(failure);
+}
+
+function printFailure({ seed, invariant, name, message, trace }: Failure): void {
+  console.error(`\nVIOLATION of invariant ${invariant} (${name}) by seed ${seed}\n  ${message}`);
+  if (trace !== undefined) console.error(`minimised (save it to replay it with --trace FILE):\n${trace}`);
+  console.error(`replay: npm run sim -- --seed ${seed}`);
+}
+
+/** Hands out ranges of seeds until there are enough, or time is up, or one fails. */
+async function runMany(options: Arguments): Promise<number> {
+  const started = performance.now();
+  const until = options.minutes === undefined ? Infinity : started + options.minutes * 60_000;
+  const total = emptyTally();
+  let next = 0;
+  let reported = started;
+  const nextRange = (): SeedRange | undefined => {
+    const left = options.minutes === undefined ? options.seeds - next : CHUNK;
+    if (left <= 0 || performance.now() >= until || total.failures.length > 0) return undefined;
+    const count = Math.min(CHUNK, left);
+    const first = options.from + BigInt(next);
+    next += count;
+    return { first, count, given: options.given, shrink: options.shrink };
+  };
+  const take = (tally: Tally): void => {
+    addTally(total, tally);
+    if (performance.now() - reported < PROGRESS_EVERY_MS) return;
+    reported = performance.now();
+    console.log(progress(total, performance.now() - started));
+  };
+  await (options.workers === 1 ? runHere(nextRange, take) : runInWorkers(options.workers, nextRange, take));
+  return report(total, options, performance.now() - started);
+}
+
+async function runHere(nextRange: () => SeedRange | undefined, take: (tally: Tally) => void): Promise<void> {
+  for (let range = nextRange(); range !== undefined; range = nextRange()) {
+    take(runRange(range));
+    await new Promise<void>((resolve) => setImmediate(resolve));
+  }
+}
+
+async function runInWorkers(count: number, nextRange: () => SeedRange | undefined, take: (tally: Tally) => void): Promise<void> {
+  const runWorker = async (): Promise<void> => {
+    const worker = new Worker(new URL(import.meta.url));
+    for (let range = nextRange(); range !== undefined; range = nextRange()) {
+      const answer = new Promise<Tally>((resolve, reject) => {
+        worker.once("message", resolve);
+        worker.once("error", reject);
+      });
+      worker.postMessage(range);
+      take(await answer);
+    }
+    await worker.terminate();
+  };
+  await Promise.all(Array.from({ length: count }, runWorker));
+}
+
+function progress(total: Tally, elapsedMs: number): string {
+  const seconds = elapsedMs / 1000;
+  const rates = `${(total.seeds / seconds).toFixed(0)} seeds/s, ${(total.events / seconds).toFixed(0)} events/s`;
+  return `${total.seeds} seeds, ${total.events} events, ${rates}`;
+}
+
+function report(total: Tally, options: Arguments, elapsedMs: number): number {
+  const missed = total.failures.length === 0 ? missedSituations(total) : [];
+  console.log(progress(total, elapsedMs));
+  if (!options.json) console.log(total.coverage);
+  for (const failure of total.failures) printFailure(failure);
+  for (const situation of missed) console.error(`never came up: ${situation}`);
+  const { seeds, events, coverage, failures } = total;
+  if (options.json) console.log(JSON.stringify({ seeds, from: options.from.toString(), events, elapsedMs, coverage, missed, failures }));
+  else console.log(failures.length === 0 ? `clean from seed ${options.from}` : "failed");
+  return failures.length > 0 || missed.length > 0 ? 1 : 0;
+}
+
+if (isMainThread) {
+  const options = readArguments();
+  const one = options.seed !== undefined || options.trace !== undefined;
+  process.exitCode = one ? runOne(options) : await runMany(options);
+} else {
+  parentPort?.on("message", (range: SeedRange) => parentPort?.postMessage(runRange(range)));
+}

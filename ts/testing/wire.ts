@@ -1,0 +1,119 @@
+/**
+ * Messages as the bytes that the simulated network carries: type, payload, signature. Everything is encoded by its sender and
+ * decoded by each receiver with the product's codec.
+ */
+import { SIGNATURE_BYTES, Writer } from "../codec/bytes.ts";
+import { decodePayload, encodeBody, encodeOutgoing, isSigned, MessageType, typeName } from "../codec/messages.ts";
+import type { Bodies, BodyName, Payload } from "../codec/messages.ts";
+import type { SignatureSource } from "../codec/viewChange.ts";
+import type { Outgoing } from "../protocol/messages.ts";
+import type { Digest } from "../protocol/types.ts";
+import { batchDigest, bundleDigest, digestOf } from "./hashing.ts";
+import type { Keyring } from "./keyring.ts";
+
+/** Signs a payload of the type that the byte stands for. */
+export type Signer = (type: number, signedPayload: Uint8Array) => Uint8Array;
+
+const writer = new Writer();
+const scratch = new Writer();
+
+/** Who carries no certificates of others. */
+export const noSignatures: SignatureSource = {
+  certificate: () => new Uint8Array(0),
+  proposal: () => new Uint8Array(0),
+};
+
+/** The frame of a message of the core. */
+export function sealOutgoing(message: Outgoing, sign: Signer, source: SignatureSource): Uint8Array {
+  writer.reset();
+  writer.u8(MessageType[message.type]);
+  encodeOutgoing(writer, message, source);
+  if (!isSigned(message.type)) return writer.copy();
+  return signed(message.type === "prePrepare" ? proposalBytes(message) : undefined, sign);
+}
+
+/** The frame of any other message. PRE-PREPAREs that adversaries make go through here too. */
+export function sealBody<K extends BodyName>(name: K, body: Bodies[K], sign: Signer): Uint8Array {
+  writer.reset();
+  writer.u8(MessageType[name]);
+  encodeBody(writer, name, body);
+  if (!isSigned(name)) return writer.copy();
+  return signed(name === "prePrepare" ? proposalBytes(body as Bodies["prePrepare"]) : undefined, sign);
+}
+
+/** The frame of a body that carries its signature with it: a bundle that is passed on. */
+export function sealSigned<K extends BodyName>(name: K, body: Bodies[K], signature: Uint8Array): Uint8Array {
+  return sealBody(name, body, () => signature);
+}
+
+/** What the primary signs: view, sequence and batch digest, so that a certificate needs no list of bundles. */
+export function proposalBytes(proposal: { readonly view: number; readonly sequence: number; readonly digest: Digest }): Uint8Array {
+  scratch.reset();
+  scratch.u53(proposal.view);
+  scratch.u53(proposal.sequence);
+  scratch.digest(proposal.digest);
+  return scratch.copy();
+}
+
+function signed(payload: Uint8Array | undefined, sign: Signer): Uint8Array {
+  const frame = writer.view();
+  const signature = sign(frame[0] as number, payload ?? frame.subarray(1));
+  writer.raw(signature);
+  return writer.copy();
+}
+
+export type Opened =
+  | {
+      readonly ok: true;
+      readonly payload: Payload;
+      /** Batch digest, bundle digest or message digest, where the message has one. */
+      readonly digest: Digest | undefined;
+      /** What its signature must cover. */
+      readonly signedPayload: Uint8Array | undefined;
+    }
+  | { readonly ok: false; readonly error: string };
+
+/** Decodes a frame; verifies nothing. */
+export function open(frame: Uint8Array): Opened {
+  const type = frame[0] ?? 0;
+  const bytes = frame.subarray(1);
+  const decoded = decodePayload(type, bytes);
+  if (!decoded.ok) return { ok: false, error: decoded.error };
+  const { name, body, signature } = decoded.message;
+  const plain = signature === undefined ? undefined : bytes.subarray(0, bytes.length - SIGNATURE_BYTES);
+  switch (name) {
+    case "prePrepare": {
+      const digest = batchDigest(body);
+      const payload = { name, body: { ...body, digest }, signature } as Payload;
+      return { ok: true, payload, digest, signedPayload: proposalBytes({ ...body, digest }) };
+    }
+    case "decided": {
+      const digest = batchDigest(body);
+      return { ok: true, payload: { name, body: { ...body, digest }, signature } as Payload, digest, signedPayload: plain };
+    }
+    case "bundle":
+    case "fetchedBundle":
+      return { ok: true, payload: decoded.message, digest: bundleDigest(body, signature as Uint8Array), signedPayload: plain };
+    case "viewChange": {
+      const digest = digestOf(new Uint8Array([5]), frame);
+      const payload = { name, body: { ...body, message: { ...body.message, digest } }, signature } as Payload;
+      return { ok: true, payload, digest, signedPayload: plain };
+    }
+    default:
+      return { ok: true, payload: decoded.message, digest: undefined, signedPayload: plain };
+  }
+}
+
+/** Whether a frame's signature is that of `node`; true where the type is not signed. */
+export function isAuthentic(opened: Extract<Opened, { ok: true }>, node: number, keyring: Keyring): boolean {
+  const { name, signature } = opened.payload;
+  if (signature === undefined) return true;
+  // A bundle is signed once, for whatever message carries it.
+  const type = MessageType[name === "fetchedBundle" ? "bundle" : name];
+  return keyring.verify(node, type, opened.signedPayload ?? new Uint8Array(0), signature);
+}
+
+/** The name of a frame's type, for traces. */
+export function frameName(frame: Uint8Array): string {
+  return typeName(frame[0] ?? 0) ?? `type ${frame[0]}`;
+}

@@ -1,0 +1,242 @@
+/**
+ * A whole cluster in one process under virtual time: replicas, clients, network and faults, run from a plan. Two phases: in the
+ * first anything may break and safety alone is asked; then a core of Q honest replicas is healed, the others stay as they are
+ * for good, and every operation has to return.
+ */
+import { Conspiracy } from "./adversaries/adversary.ts";
+import { allCheckers, alwaysCheckers } from "./checkers/index.ts";
+import type { Model } from "./checkers/linearizability.ts";
+import { SimClient } from "./client.ts";
+import { Coverage } from "./coverage.ts";
+import { EventLog } from "./event-log.ts";
+import { FaultDriver } from "./fault-driver.ts";
+import { History, quorumOf, type Setting, type Violation } from "./history.ts";
+import { Ed25519Keyring, StubKeyring } from "./keyring.ts";
+import { HEALED_LAW, Network, type LinkLaw } from "./network.ts";
+import { VIEW_CHANGE, type SimOptions } from "./options.ts";
+import type { Plan } from "./plan.ts";
+import { withPoisonedGlobals } from "./poison.ts";
+import { Prng } from "./prng.ts";
+import { SimReplica } from "./replica.ts";
+import { Scheduler } from "./scheduler.ts";
+import type { Subject, Surroundings } from "./surroundings.ts";
+
+/** More events than any sane run has: a run that gets here has a loop in it. */
+const EVENTS_MAX = 2_000_000;
+/** Events between two looks at whether the healed core is done. */
+const LOOK_EVERY = 64;
+
+export interface RunResult {
+  readonly violation: Violation | undefined;
+  readonly events: number;
+  /** Virtual duration. */
+  readonly simulatedMs: number;
+  readonly log: string;
+  readonly coverage: Readonly<Record<string, number>>;
+  /** Opportunities that adversaries used. */
+  readonly used: readonly number[];
+  /** Why liveness was not asked of this run, if it was not. */
+  readonly livenessSkipped: string | undefined;
+  /** Highest sequence that an honest replica executed. */
+  readonly executed: number;
+}
+
+export interface WorldOptions {
+  readonly subject: Subject;
+  /** What results must be; without one only the order in real time is checked. */
+  readonly model?: (() => Model) | undefined;
+  /** Hears one line for everything that happens. */
+  readonly narrate?: ((line: string) => void) | undefined;
+}
+
+export class World {
+  readonly history: History;
+  readonly scheduler = new Scheduler();
+  readonly network: Network;
+  readonly replicas: readonly SimReplica[];
+  readonly clients: readonly SimClient[];
+  readonly coverage = new Coverage();
+  private readonly options: SimOptions;
+  private readonly setting: Setting;
+  private readonly log = new EventLog();
+  private readonly faults: FaultDriver;
+  private readonly prng: Prng;
+  private readonly used: number[] = [];
+  private core: readonly number[] = [];
+  private skipped: string | undefined;
+
+  constructor(plan: Plan, { subject, model, narrate }: WorldOptions) {
+    const { options } = plan;
+    this.options = options;
+    this.prng = new Prng(BigInt(options.seed));
+    this.setting = settingOf(options);
+    const overwhelmed = options.byzantine.length > options.f;
+    this.history = new History(overwhelmed ? alwaysCheckers(this.setting) : allCheckers(this.setting, model?.()));
+    const nodes = options.n + options.clients;
+    this.network = new Network(this.scheduler, this.prng.split("links"), nodes, lawOf(options, this.prng.split("laws")));
+    const keys = this.prng.split("keys");
+    const kept = plan.muted === undefined ? undefined : new Set(plan.muted.except);
+    const around: Surroundings = {
+      options,
+      subject,
+      scheduler: this.scheduler,
+      network: this.network,
+      keyring: options.realCrypto ? new Ed25519Keyring(keys, nodes) : new StubKeyring(keys, nodes),
+      history: this.history,
+      coverage: this.coverage,
+      log: this.log,
+      prng: this.prng,
+      conspiracy: new Conspiracy(),
+      batches: new Map(),
+      narrate,
+      mayAct: (opportunity) => {
+        if (kept?.has(opportunity) === false) return false;
+        this.used.push(opportunity);
+        return true;
+      },
+    };
+    this.replicas = Array.from({ length: options.n }, (_, id) => new SimReplica(around, id));
+    const operationsOf = (client: number): Plan["operations"] => plan.operations.filter((planned) => planned.client === client);
+    this.clients = Array.from({ length: options.clients }, (_, index) => new SimClient(around, index, operationsOf(index)));
+    this.faults = new FaultDriver(around, this.replicas, plan.faults);
+  }
+
+  /** Runs both phases, or until the first violation. */
+  run(): RunResult {
+    withPoisonedGlobals(() => {
+      this.start();
+      this.runUntil(this.options.faultsMs, () => false);
+      if (this.history.violation === undefined) this.runLiveness();
+      if (this.history.violation === undefined) this.finish();
+    });
+    const { lost, duplicated } = this.network.counters;
+    this.coverage.hit("message lost", lost);
+    this.coverage.hit("message duplicated", duplicated);
+    return {
+      violation: this.history.violation,
+      events: this.scheduler.events,
+      simulatedMs: this.scheduler.now,
+      log: this.log.digest(),
+      coverage: this.coverage.toJSON(),
+      used: this.used,
+      livenessSkipped: this.skipped,
+      executed: Math.max(0, ...this.replicas.filter(({ honest }) => honest).map(({ core }) => core.inspect().lastExecuted)),
+    };
+  }
+
+  private start(): void {
+    for (const replica of this.replicas) replica.start();
+    for (const replica of this.replicas) {
+      for (const peer of this.replicas) if (peer !== replica) replica.link(peer.id, true);
+    }
+    for (const client of this.clients) client.start();
+    this.faults.start();
+  }
+
+  private runUntil(untilMs: number, done: () => boolean): void {
+    let looked = 0;
+    while (this.history.violation === undefined && this.scheduler.step(untilMs)) {
+      if (this.scheduler.events > EVENTS_MAX) {
+        return this.history.fail(17, "liveness", `${EVENTS_MAX} events and no end at ${this.scheduler.now} ms`);
+      }
+      if (++looked % LOOK_EVERY === 0 && done()) return;
+    }
+  }
+
+  private runLiveness(): void {
+    this.skipped = this.chooseCore();
+    if (this.skipped !== undefined) return this.coverage.hit(`skipped: ${this.skipped}`);
+    this.coverage.hit("liveness asked");
+    this.heal();
+    this.runUntil(this.scheduler.now + this.options.livenessMs, () => this.isDone());
+    if (this.isDone() || this.history.violation !== undefined) return;
+    this.skipped = this.unrecoverable();
+    if (this.skipped === undefined) return;
+    this.core = [];
+    this.coverage.hit(`skipped: ${this.skipped}`);
+  }
+
+  /** Why a core may stand still by design, as long as parts of the protocol are not built. */
+  private unrecoverable(): string | undefined {
+    // A replica that fell behind everything that others keep needs the state itself: state transfer.
+    if (this.core.some((id) => this.isBeyondReplay(id))) return "beyond replay";
+    // A proposal whose time a quorum finds wrong is proposed again in the next view, under a longer bound.
+    const refused = this.core.some((id) => [...(this.replicas[id]?.core.inspect().slots.values() ?? [])].some(isRefused));
+    return !VIEW_CHANGE && refused ? "a proposal refused for its time" : undefined;
+  }
+
+  /** Q honest replicas that are alive, with the primary among them as long as views do not change. */
+  private chooseCore(): string | undefined {
+    const { n, byzantine, f } = this.options;
+    if (byzantine.length > f) return "more than f are Byzantine";
+    const alive = this.replicas.filter(({ honest, running, halted }) => honest && running !== "down" && !halted);
+    const quorum = quorumOf(this.setting);
+    if (alive.length < quorum) return "fewer than Q are left";
+    const primary = Math.max(...alive.map(({ core }) => core.view().view)) % n;
+    const ids = alive.map(({ id }) => id);
+    if (!VIEW_CHANGE && !ids.includes(primary)) return "the primary is faulty and views do not change";
+    const must = VIEW_CHANGE ? [] : [primary];
+    const others = this.prng.split("core").shuffled(ids.filter((id) => !must.includes(id)));
+    this.core = [...must, ...others.slice(0, quorum - must.length)].sort((a, b) => a - b);
+    return undefined;
+  }
+
+  /** The core and the clients see each other again; what is left outside keeps its faults, or is cut off for good. */
+  private heal(): void {
+    this.faults.stop();
+    const prng = this.prng.split("outside");
+    const clients = this.clients.map((_, index) => this.options.n + index);
+    const inside = [...this.core, ...clients];
+    for (const from of inside) {
+      for (const to of inside) if (from !== to) this.network.heal(from, to, HEALED_LAW);
+    }
+    for (const replica of this.replicas) {
+      if (this.core.includes(replica.id)) replica.resume();
+      else if (replica.honest && prng.chance(0.5)) replica.crash();
+    }
+    for (const id of this.core) {
+      for (const peer of this.core) if (id !== peer) this.replicas[id]?.link(peer, true);
+      for (const client of this.clients) client.link(id, true);
+    }
+  }
+
+  private isDone(): boolean {
+    if (this.clients.some((client, index) => index >= this.options.forkingClients && client.open.size > 0)) return false;
+    const executed = this.core.map((id) => this.replicas[id]?.execution.executed);
+    return executed.every((sequence) => sequence === executed[0]);
+  }
+
+  private isBeyondReplay(id: number): boolean {
+    const next = (this.replicas[id]?.core.inspect().lastExecuted ?? 0) + 1;
+    const ahead = this.core.filter((other) => (this.replicas[other]?.core.inspect().lastExecuted ?? 0) >= next);
+    const keeping = ahead.filter((other) => [...(this.replicas[other]?.core.inspect().history.keys() ?? [])].some((s) => s === next));
+    return ahead.length > 0 && keeping.length <= this.options.f;
+  }
+
+  private finish(): void {
+    const lastExecuted = this.replicas
+      .filter(({ honest }) => honest)
+      .map(({ id, execution }) => ({ replica: id, sequence: execution.executed, state: execution.root() }));
+    this.history.finish({ core: this.core, lastExecuted, at: this.scheduler.now });
+  }
+}
+
+type Slot = ReturnType<SimReplica["core"]["inspect"]>["slots"] extends ReadonlyMap<unknown, infer S> ? S : never;
+
+function isRefused({ proposal, decision }: Slot): boolean {
+  return decision === undefined && proposal !== undefined && !proposal.timeVouched;
+}
+
+function settingOf(options: SimOptions): Setting {
+  const { n, f, checkpointInterval, windowIntervals, byzantine } = options;
+  const honest = Array.from({ length: n }, (_, id) => id).filter((id) => !byzantine.includes(id));
+  return { n, f, window: checkpointInterval * windowIntervals, honest, durable: true };
+}
+
+function lawOf(options: SimOptions, prng: Prng): (from: number, to: number) => LinkLaw {
+  const { n, delayMinMs, delayMeanMs, delayMaxMs, loss, duplicate, ordered, slowLinks, slowFactor } = options;
+  const law = { delayMinMs, delayMeanMs, delayMaxMs, loss, duplicate, ordered };
+  const slow = new Set(Array.from({ length: slowLinks }, () => prng.below(n) * n + prng.below(n)));
+  const slower = { ...law, delayMinMs: delayMinMs * slowFactor, delayMeanMs: delayMeanMs * slowFactor };
+  return (from, to) => (from < n && to < n && slow.has(from * n + to) ? slower : law);
+}
