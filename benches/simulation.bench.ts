@@ -12,7 +12,10 @@ const WARM_UP_SEEDS = 50;
 
 const common: Partial<SimOptions> = { n: 4, f: 1, operations: 20, realCrypto: false };
 const rows: readonly (readonly [name: string, given: Partial<SimOptions>])[] = [
-  ["no faults", { ...common, byzantine: [], repertoires: [], faultCount: 0, loss: 0, duplicate: 0, redeliver: 0, faultsMs: 300 }],
+  [
+    "no faults",
+    { ...common, byzantine: [], repertoires: [], faultCount: 0, loss: 0, duplicate: 0, redeliver: 0, faultsMs: 300 },
+  ],
   ["faults", { ...common, byzantine: [], repertoires: [], faultsMs: 300 }],
   ["one equivocating backup", { ...common, byzantine: [3], repertoires: [["conflicter", "mutator"]], faultsMs: 300 }],
   ["as drawn, n = 4, 20 operations", common],
@@ -39,7 +42,9 @@ for (const [name, given] of rows) {
       eventsPerScenario: Math.round(events / seeds),
     };
     report[name] = row;
-    t.log(`${row.scenariosPerSecond} scenarios/s, ${row.eventsPerSecond} events/s, ${row.eventsPerScenario} events each`);
+    t.log(
+      `${row.scenariosPerSecond} scenarios/s, ${row.eventsPerSecond} events/s, ${row.eventsPerScenario} events each`,
+    );
   });
 }
 

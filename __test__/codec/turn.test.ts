@@ -74,15 +74,31 @@ const actionCases: readonly ActionCase[] = [
   {
     name: "reply",
     write: (a) =>
-      a.reply(KEY, {
-        session: 3 as SessionId,
-        batchSequence: sequence,
-        view,
-        tentative: false,
-        entries: [{ sequence: 8, status: "refused", result: Uint8Array.of(1, 2) }],
-      }),
-    read: (b) => [b.digest(), b.u53(), b.u53(), b.u53(), b.u8(), b.u16(), b.u53(), b.u8(), b.u8(), [...b.bytes()]],
-    fields: [KEY, 3, sequence, view, 0, 1, 8, 1, 0, [1, 2]],
+      a.reply(
+        KEY,
+        {
+          session: 3 as SessionId,
+          batchSequence: sequence,
+          view,
+          tentative: false,
+          entries: [{ sequence: 8, status: "refused", result: Uint8Array.of(1, 2) }],
+        },
+        true,
+      ),
+    read: (b) => [
+      b.digest(),
+      b.u8(),
+      b.u53(),
+      b.u53(),
+      b.u53(),
+      b.u8(),
+      b.u16(),
+      b.u53(),
+      b.u8(),
+      b.u8(),
+      [...b.bytes()],
+    ],
+    fields: [KEY, 1, 3, sequence, view, 0, 1, 8, 1, 0, [1, 2]],
   },
   { name: "busy", write: (a) => a.busy(D), read: (b) => [b.digest()], fields: [D] },
   { name: "release", write: (a) => a.release([D, E]), read: (b) => [digests(b)], fields: [[D, E]] },
@@ -337,8 +353,8 @@ test("a batch brings its bundles, and their bytes outlive the turn", (t) => {
   const inputs = read(buffer);
   buffer.fill(0);
   const bundles = [
-    { digest: D, bundle: bundle(1) },
-    { digest: E, bundle: bundle(2) },
+    { digest: D, payload: encoded("bundle", bundle(1)) },
+    { digest: E, payload: encoded("bundle", bundle(2)) },
   ];
   t.deepEqual(inputs as unknown[], [{ kind: "batch", sequence, time: 999, bundles }]);
 });

@@ -283,3 +283,16 @@ test("a wiped disk is not a restart: the replica halts", (t) => {
   const wiped = core.step({ kind: "recovered", state: { type: "wiped" }, wallClock: WALL_CLOCK as never });
   t.is(wiped.find(({ kind }) => kind === "halt")?.kind, "halt");
 });
+
+test("a replica that reaches a checkpoint after it became stable still signs it, and repeats it to a peer below", (t) => {
+  const core = backup();
+  for (const from of [0, 1, 2]) core.control(from, { type: "checkpoint", sequence: at(4), digest: digestOf("root") });
+  t.is(core.of("stable").length, 1);
+  checkpointed(core, 4, "root");
+  t.is(core.sent("checkpoint").length, 1);
+  core.control(2, status({}));
+  t.deepEqual(
+    core.sent("checkpoint").map(({ to }) => to),
+    [replicas(2)],
+  );
+});

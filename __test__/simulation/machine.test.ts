@@ -26,7 +26,10 @@ test("events run in order of time, and of scheduling where times are equal", (t)
   }
   while (scheduler.step(100));
   expected.sort((a, b) => a[0] - b[0] || a[1] - b[1]);
-  t.deepEqual(ran, expected.map(([at, index]) => `${at}/${index}`));
+  t.deepEqual(
+    ran,
+    expected.map(([at, index]) => `${at}/${index}`),
+  );
 });
 
 test("a scheduler stops at its limit and goes on from there", (t) => {
@@ -111,7 +114,10 @@ test("an ordered link keeps order, another one does not", (t) => {
     drain(scheduler);
     return heard;
   };
-  t.deepEqual(order(true), bytes.map((message) => `0>1:${message[0]}`));
+  t.deepEqual(
+    order(true),
+    bytes.map((message) => `0>1:${message[0]}`),
+  );
   t.notDeepEqual(order(false), order(true));
 });
 
@@ -132,8 +138,14 @@ test("the real clock and real randomness throw inside of a simulation, and work 
 
 test("ddmin finds the pair that fails together", (t) => {
   const items = Array.from({ length: 40 }, (_, index) => index);
-  t.deepEqual(ddmin(items, (list) => list.includes(7) && list.includes(31)), [7, 31]);
-  t.deepEqual(ddmin(items, () => true), []);
+  t.deepEqual(
+    ddmin(items, (list) => list.includes(7) && list.includes(31)),
+    [7, 31],
+  );
+  t.deepEqual(
+    ddmin(items, () => true),
+    [],
+  );
 });
 
 test("shrinking keeps the violated invariant and takes away what it does not need", (t) => {
@@ -150,7 +162,11 @@ test("shrinking keeps the violated invariant and takes away what it does not nee
     executed: 0,
   });
   const run = (candidate: Plan): RunResult =>
-    candidate.operations.length < 3 ? violates(2) : candidate.faults.includes(needed!) ? violates(1) : { ...violates(1), violation: undefined };
+    candidate.operations.length < 3
+      ? violates(2)
+      : candidate.faults.includes(needed!)
+        ? violates(1)
+        : { ...violates(1), violation: undefined };
   const shrunk = shrink(plan, violates(1), run);
   t.deepEqual(shrunk.plan.faults, [needed!]);
   t.is(shrunk.plan.operations.length, 3);
@@ -172,7 +188,10 @@ test("a user's own state machine is simulated, and one that is not deterministic
   const operations = Array.from({ length: 12 }, (_, index) => `add ${index}`);
   const key = Uint8Array.of(1);
   const counter = (step: () => number) => ({
-    execute: (state: { get(k: Uint8Array): Uint8Array | undefined; set(k: Uint8Array, v: Uint8Array): void }): Uint8Array => {
+    execute: (state: {
+      get(k: Uint8Array): Uint8Array | undefined;
+      set(k: Uint8Array, v: Uint8Array): void;
+    }): Uint8Array => {
       const next = Uint8Array.of((state.get(key)?.[0] ?? 0) + step());
       state.set(key, next);
       return next;

@@ -12,7 +12,8 @@ const REAL_CRYPTO_SEEDS = 3;
 
 test("fixed seeds are clean and meet every situation that they must", (t) => {
   const tally = runRange({ first: FIRST_SEED, count: SEEDS, shrink: true });
-  for (const { seed, message, trace } of tally.failures) t.fail(`seed ${seed}: ${message}\n${trace}\nreplay: npm run sim -- --seed ${seed}`);
+  for (const { seed, message, trace } of tally.failures)
+    t.fail(`seed ${seed}: ${message}\n${trace}\nreplay: npm run sim -- --seed ${seed}`);
   t.deepEqual(missedSituations(tally), []);
 });
 

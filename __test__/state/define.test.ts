@@ -1,5 +1,5 @@
 import test from "ava";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { defineStateMachine } from "../../dist/state/define.js";
 import { OperationError } from "../../dist/state/operation-error.js";
 import { BIGINT_BYTES_MAX, decodeValue, encodeValue, VALUE_DEPTH_MAX } from "../../dist/state/value.js";
@@ -70,7 +70,9 @@ test("bytes that are decoded are encoded to the same bytes", (t) => {
 });
 
 test("what has no canonical bytes is refused in both directions", (t) => {
-  class Instance {}
+  class Instance {
+    readonly field = 1;
+  }
   let deep: Value = null;
   for (let i = 0; i <= VALUE_DEPTH_MAX; i++) deep = [deep];
   const cycle: unknown[] = [];
@@ -80,8 +82,7 @@ test("what has no canonical bytes is refused in both directions", (t) => {
     Infinity,
     undefined,
     [undefined],
-    // eslint-disable-next-line no-sparse-arrays
-    [, 1],
+    Array.from({ length: 2, 1: 1 }),
     () => 1,
     Symbol("s"),
     { [Symbol("s")]: 1 },
@@ -157,7 +158,7 @@ test("names of prototypes are plain data, and a polluted prototype is not", (t) 
   t.deepEqual(Object.keys(decoded), ["__proto__"]);
   t.is((decoded as { admin?: unknown }).admin, undefined);
   const before = encodeValue({ a: 1 });
-  Object.defineProperty(Object.prototype, "polluted", { value: 1, enumerable: true, configurable: true });
+  Reflect.defineProperty(Object.prototype, "polluted", { value: 1, enumerable: true, configurable: true });
   try {
     t.deepEqual(encodeValue({ a: 1 }), before);
     t.is((decodeValue(before) as { polluted?: unknown }).polluted, undefined);
@@ -177,7 +178,7 @@ const counter = defineStateMachine({
       return { total };
     },
     reset(state) {
-      for (const [key] of [...state.entries()]) state.delete(key);
+      for (const [key] of Array.from(state.entries())) state.delete(key);
     },
     count: (state) => [...state.entries({ prefix: "history/" })].length === state.size - 1,
   },

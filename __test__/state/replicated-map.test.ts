@@ -1,5 +1,5 @@
 import test from "ava";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { hexOf } from "../../dist/codec/digest.js";
 import { MAP_KEY_BYTES_MAX, ReplicatedMap } from "../../dist/state/replicated-map.js";
 import type { MapReader, MapVersion } from "../../dist/state/replicated-map.js";

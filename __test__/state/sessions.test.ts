@@ -102,6 +102,21 @@ test("a full table loses the least recently executed session, then the lowest id
   t.deepEqual(batch.sessions.expired, [3, 4, 1, 2] as never);
 });
 
+test("who goes next follows what was executed since the last eviction", (t) => {
+  const driver = new Driver({ limits: { sessionsMax: 2 } });
+  driver.open(ALICE, 1);
+  driver.open(ALICE, 2);
+  t.deepEqual(driver.run(open(ALICE, 3, driver.timeMs + 1000)).sessions.expired, [1] as never);
+  driver.run({ session: 2, first: 1, operations: ["x"] });
+  t.deepEqual(driver.run(open(ALICE, 4, driver.timeMs + 1000)).sessions.expired, [3] as never);
+  driver.run({ session: 2, first: 1, operations: ["x"] });
+  t.deepEqual(
+    driver.run(open(ALICE, 5, driver.timeMs + 1000)).sessions.expired,
+    [2] as never,
+    "a duplicate is no execution",
+  );
+});
+
 test("a duplicate is answered from the table and executes once", (t) => {
   const driver = new Driver();
   const session = driver.open();

@@ -104,10 +104,14 @@ export class ActionWriter {
     this.#writer.closeLength(place);
   }
 
-  /** Every result must be in full; the addon shortens those that another replica sends in full. */
-  reply(to: ClientKey, reply: Reply): void {
+  /**
+   * Every result must be in full; the addon shortens long ones that another replica sends in full, unless `inFull`: the client
+   * has asked again, and that other replica may be silent.
+   */
+  reply(to: ClientKey, reply: Reply, inFull: boolean): void {
     const place = this.#open(ActionKind.reply);
     this.#writer.digest(to);
+    this.#writer.boolean(inFull);
     writeReply(this.#writer, reply);
     this.#writer.closeLength(place);
   }

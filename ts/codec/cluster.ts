@@ -50,13 +50,13 @@ export interface ClusterLimits {
 }
 
 export interface SessionLimits {
-  /** Sessions of one client key, 1 … 1,024; default 16. Its own oldest one is evicted first. */
+  /** Sessions of one client key, 1 … 1,024; default 32. Its own oldest one is evicted first. */
   readonly perKeyMax: number;
-  /** Sessions in all, `perKeyMax` … 1,000,000; default 10,000. */
+  /** Sessions in all, `perKeyMax` … 1,000,000; default 4,096. */
   readonly totalMax: number;
-  /** Client sequences above the acknowledged one that a session may use, 1,024 … 65,536; default 4,096. */
+  /** Client sequences above the acknowledged one that a session may use, 1,024 … 65,535; default 4,096. */
   readonly windowOperations: number;
-  /** Bytes of results that are kept per session, 64 KiB … 64 MiB; default 1 MiB. */
+  /** Bytes of results that are kept per session, 64 KiB … 64 MiB; default 257 KiB: one of the largest fits. */
   readonly resultBytesMax: number;
   /** How far ahead of agreed time the opening of a session may expire, 1,000 … 3,600,000 ms; default 300,000. */
   readonly openExpiryMaxMs: number;
@@ -244,13 +244,13 @@ function resolveLimits(field: Field, window: number): ClusterLimits {
 
 function resolveSessions(field: Field): SessionLimits {
   const at = field.orEmpty(["perKeyMax", "totalMax", "windowOperations", "resultBytesMax", "openExpiryMaxMs"]);
-  const perKeyMax = at.perKeyMax.integer(1, 1024, 16);
+  const perKeyMax = at.perKeyMax.integer(1, 1024, 32);
   return {
     perKeyMax,
-    totalMax: at.totalMax.integer(perKeyMax, 1_000_000, 10_000),
+    totalMax: at.totalMax.integer(perKeyMax, 1_000_000, 4096),
     // A full bundle must fit a session's window.
-    windowOperations: at.windowOperations.integer(BUNDLE_OPERATIONS_MAX, 65_536, 4096),
-    resultBytesMax: at.resultBytesMax.integer(64 * KIB, 64 * MIB, MIB),
+    windowOperations: at.windowOperations.integer(BUNDLE_OPERATIONS_MAX, 65_535, 4096),
+    resultBytesMax: at.resultBytesMax.integer(64 * KIB, 64 * MIB, 257 * KIB),
     openExpiryMaxMs: at.openExpiryMaxMs.integer(1000, 3_600_000, 300_000),
   };
 }

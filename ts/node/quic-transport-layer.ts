@@ -33,7 +33,7 @@ const LINK = 2;
 const REFUSED = 3;
 /** Stands for "no replica" in an event record. */
 const NOBODY = 255;
-/** Marks a client's connection in place of a set of replicas. */
+/** A client's connection in place of a set of replicas: this bit and its number. */
 const TO_CLIENT = 0x80000000;
 
 export class QuicTransportLayer extends EventEmitter<TransportEvents> implements AsyncDisposable {
@@ -85,9 +85,7 @@ export class QuicTransportLayer extends EventEmitter<TransportEvents> implements
     client: number,
     frame: { readonly lane: Lane; readonly type: number; readonly payload: Uint8Array },
   ): void {
-    const head = Buffer.alloc(4);
-    head.writeUInt32LE(client);
-    this.#send(TO_CLIENT, frame, head);
+    this.#send(TO_CLIENT + client, frame);
   }
 
   statistics(): NativeStatistics {
@@ -106,15 +104,13 @@ export class QuicTransportLayer extends EventEmitter<TransportEvents> implements
   #send(
     set: number,
     { lane, type, payload }: { readonly lane: Lane; readonly type: number; readonly payload: Uint8Array },
-    address: Uint8Array = new Uint8Array(0),
   ): void {
-    const record = Buffer.alloc(4 + address.length + 6 + payload.length);
+    const record = Buffer.alloc(10 + payload.length);
     record.writeUInt32LE(set, 0);
-    record.set(address, 4);
-    record.writeUInt8(lanes.indexOf(lane), 4 + address.length);
-    record.writeUInt8(type, 5 + address.length);
-    record.writeUInt32LE(payload.length, 6 + address.length);
-    record.set(payload, 10 + address.length);
+    record.writeUInt8(lanes.indexOf(lane), 4);
+    record.writeUInt8(type, 5);
+    record.writeUInt32LE(payload.length, 6);
+    record.set(payload, 10);
     this.#transport.send(record);
   }
 

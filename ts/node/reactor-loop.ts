@@ -2,12 +2,14 @@
  * The loop of a replica: one native call per turn takes what the last turn wanted and brings what has happened; the core
  * decides what follows. Nothing here decides anything.
  */
+import type { Reply } from "../codec/client.ts";
 import { ActionWriter, readInputs, type BatchRecord, type TurnInput } from "../codec/turn.ts";
 import type { Reactor } from "../native/native.ts";
 import { OUTPUT_BYTES_MIN } from "../native/native.ts";
 import type { Action, Core, Input } from "../protocol/core.ts";
 import { orderTurn } from "../protocol/turn.ts";
-import type { AgreedTime, Digest, Instant, Lsn, Run, Sequence, View } from "../protocol/types.ts";
+import type { AgreedTime, ClientKey, Digest, Instant, Lsn, Run, Sequence } from "../protocol/types.ts";
+import type { ResultEntry } from "../protocol/messages.ts";
 import type { BundleReply } from "../state/batch-record.ts";
 import type { ExecutionOutcome } from "./execution-host.ts";
 import type { ExecutionPort } from "./execution-port.ts";
@@ -15,6 +17,11 @@ import type { JournalPort } from "./journal-port.ts";
 
 /** Longest sleep in one native call, so that messages of other threads and the end of this one are never late. */
 const SLEEP_MAX_MS = 50;
+
+/** Results in one REPLY: half of what a frame of the client lane holds, so that the last one added always fits. */
+const REPLY_BYTES_MAX = 512 * 1024;
+/** What an entry takes besides its result. */
+const ENTRY_BYTES = 16;
 
 /** What the loop tells whoever counts and reports. */
 export interface LoopObserver {
@@ -160,7 +167,13 @@ export class ReactorLoop {
           this.#parts.observer.onInspected(outcome);
           break;
         case "answered": {
-          this.#reply(outcome, outcome.lastExecuted, outcome.view, false);
+          const head = {
+            session: outcome.session,
+            batchSequence: outcome.lastExecuted,
+            view: outcome.view,
+            tentative: false,
+          };
+          this.#reply(outcome.client, head, outcome.entries, true);
         }
       }
     }
@@ -244,10 +257,23 @@ export class ReactorLoop {
   #replyAll({ sequence, view, tentative }: Extract<Action, { kind: "reply" }>): void {
     const replies = this.#replies.get(sequence) ?? [];
     this.#replies.delete(sequence);
-    for (const reply of replies) this.#reply(reply, sequence, view, tentative);
+    for (const { client, session, entries } of replies) {
+      this.#reply(client, { session, batchSequence: sequence, view, tentative }, entries, false);
+    }
   }
 
-  #reply({ client, session, entries }: BundleReply, batchSequence: Sequence, view: View, tentative: boolean): void {
-    this.#writer.reply(client, { session, batchSequence, view, tentative, entries });
+  /** Sends results, in several frames where they would not fit into one. */
+  #reply(client: ClientKey, head: Omit<Reply, "entries">, entries: readonly ResultEntry[], inFull: boolean): void {
+    let first = 0;
+    let bytes = 0;
+    for (const [index, entry] of entries.entries()) {
+      if (bytes > 0 && bytes + entry.result.length > REPLY_BYTES_MAX) {
+        this.#writer.reply(client, { ...head, entries: entries.slice(first, index) }, inFull);
+        first = index;
+        bytes = 0;
+      }
+      bytes += entry.result.length + ENTRY_BYTES;
+    }
+    if (first < entries.length) this.#writer.reply(client, { ...head, entries: entries.slice(first) }, inFull);
   }
 }

@@ -28,12 +28,13 @@ export async function loadStateMachine(module: string): Promise<StateMachine> {
 
 export function executorFor(stateMachine: StateMachine, cluster: ClusterConfig, hasher: Hasher): Executor {
   const members = cluster.nodes.map((node) => digestFromHex(node.publicKey) as string as ClientKey);
-  const { perKeyMax, totalMax, windowOperations, resultBytesMax } = cluster.sessions;
+  const { perKeyMax, totalMax, windowOperations, resultBytesMax, openExpiryMaxMs } = cluster.sessions;
   const limits = {
     sessionsMax: totalMax,
     sessionsPerClientMax: perKeyMax,
     window: windowOperations,
     resultBytesMax,
+    openLifetimeMsMax: openExpiryMaxMs,
   };
   return new Executor({ stateMachine, hasher, members, limits });
 }

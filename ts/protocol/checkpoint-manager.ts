@@ -36,12 +36,13 @@ export class CheckpointManager {
   onCheckpointed(run: Run, sequence: Sequence, digest: Digest): void {
     const { state, options } = this.#context;
     if (run !== state.run || sequence < state.low) return this.#context.ignore("staleRun");
-    if (sequence === state.low) return this.#compare(sequence, digest, state.stableDigest);
+    // Stable before we got there: our own CHECKPOINT is still what a peer below us may need.
+    if (sequence === state.low && digest !== state.stableDigest) return this.#diverge(sequence, digest, state.stableDigest);
     const lsn = this.#context.persist({ type: "checkpoint", sequence, digest });
     state.ownCheckpoints.set(sequence, { digest, lsn });
     this.#claim(options.me, sequence, digest);
     this.#context.broadcast({ type: "checkpoint", sequence, digest }, lsn);
-    this.#stabilise(sequence);
+    if (sequence > state.low) this.#stabilise(sequence);
   }
 
   onCheckpoint(from: ReplicaId, { sequence, digest }: Checkpoint): void {
@@ -86,7 +87,7 @@ export class CheckpointManager {
   #becomeStable(sequence: Sequence, digest: Digest, signers: ReplicaSet): void {
     const { state } = this.#context;
     const own = state.ownCheckpoints.get(sequence);
-    if (own !== undefined && own.digest !== digest) return this.#compare(sequence, own.digest, digest);
+    if (own !== undefined && own.digest !== digest) return this.#diverge(sequence, own.digest, digest);
     state.low = sequence;
     state.stableDigest = digest;
     if (state.committedPrefix < sequence && state.lastExecuted >= sequence) state.committedPrefix = sequence;
@@ -102,8 +103,7 @@ export class CheckpointManager {
   }
 
   /** Our own root differs from the one that Q replicas signed: this replica's state is wrong, and it says so. */
-  #compare(sequence: Sequence, own: Digest, theirs: Digest): void {
-    if (own === theirs) return;
+  #diverge(sequence: Sequence, own: Digest, theirs: Digest): void {
     this.#context.state.status = "halted";
     this.#context.emit({ kind: "halt", reason: { code: "CHECKPOINT_DIVERGENCE", sequence, own, theirs } });
   }

@@ -72,8 +72,9 @@ export class Cursor {
     const { reverse } = this.#bounds;
     const guide = nearest(root, key, key.length).key;
     const place = firstDifference(key, key.length, guide);
+    const shared = place === EQUAL ? Number.POSITIVE_INFINITY : place;
     let node = root;
-    while (!isLeaf(node) && (place === EQUAL || node.depth <= place)) {
+    while (!isLeaf(node) && node.depth <= shared) {
       const symbol = symbolAt(key, key.length, node.depth);
       const index = indexOf(node.bitmap, symbol);
       const there = (node.bitmap >>> symbol) & 1;

@@ -24,9 +24,10 @@ import { RESULT_BYTES_MAX } from "./operation.ts";
 import { ReadonlyTypedState, TypedState } from "./typed-state.ts";
 import { decodeValue, encodeValue } from "./value.ts";
 
-// `any` lets each operation declare the type of its own arguments.
-export type Operation = (state: TypedState, args: any, context: OperationContext) => unknown;
-export type Query = (state: ReadonlyTypedState, args: any) => unknown;
+/** Each operation declares the type of its own arguments. */
+export type Operation = (state: TypedState, args: never, context: OperationContext) => unknown;
+/** The same for queries. */
+export type Query = (state: ReadonlyTypedState, args: never) => unknown;
 
 /** The arguments that a caller gives: none where the function takes only the state. */
 export type ArgumentsOf<F extends Operation | Query> =
@@ -95,13 +96,13 @@ function functionsOf<F extends Operation | Query>(
   return byName;
 }
 
-function parse<F>(handlers: ReadonlyMap<string, F>, bytes: Uint8Array): { handler: F; args: unknown } {
+function parse<F>(handlers: ReadonlyMap<string, F>, bytes: Uint8Array): { handler: F; args: never } {
   const call = decodeValue(bytes);
   if (!Array.isArray(call) || call.length !== 2 || typeof call[0] !== "string")
     throw new OperationError("MALFORMED_OPERATION");
   const handler = handlers.get(call[0]);
   if (handler === undefined) throw new OperationError("UNKNOWN_OPERATION");
-  return { handler, args: call[1] };
+  return { handler, args: call[1] as never };
 }
 
 function encodeCall(handlers: ReadonlyMap<string, unknown>, name: string, args: readonly unknown[]): Uint8Array {

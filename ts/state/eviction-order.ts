@@ -15,12 +15,11 @@ export class EvictionOrder {
 
   /** The session that goes first. There must be one. */
   first(): SessionId {
-    for (const ids of this.#byBatch.values()) {
-      let lowest = Number.POSITIVE_INFINITY;
-      for (const id of ids) lowest = Math.min(lowest, id);
-      return lowest as SessionId;
-    }
-    assert(false, "a full table has a session");
+    const [ids] = this.#byBatch.values();
+    assert(ids !== undefined, "a full table has a session");
+    let lowest = Number.POSITIVE_INFINITY;
+    for (const id of ids) lowest = Math.min(lowest, id);
+    return lowest as SessionId;
   }
 
   /** Moves a session from the batch it was last executed in, if any, to the newest. */

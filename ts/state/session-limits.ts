@@ -14,6 +14,8 @@ export interface SessionLimits {
   readonly window: number;
   /** Bytes of results that a session keeps for duplicates, with {@link RUN_BYTES} for each entry of the map. */
   readonly resultBytesMax: number;
+  /** How far ahead of the agreed time an OPEN may expire, in milliseconds. */
+  readonly openLifetimeMsMax: number;
 }
 
 /** What an entry of the map costs besides its results: so many tiny results cannot take more memory than a few large ones. */
@@ -34,6 +36,7 @@ export const SESSION_LIMITS: SessionLimits = {
   opensPerClientMax: 64,
   window: 4096,
   resultBytesMax: 257 * 1024,
+  openLifetimeMsMax: OPEN_LIFETIME_MS_MAX,
 };
 
 /** @throws ByzantineError `INVALID_CONFIG` with the field and the accepted range. */

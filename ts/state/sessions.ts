@@ -13,7 +13,6 @@ import type { Ledger } from "./ledger.ts";
 import { OpenMemory } from "./open-memory.ts";
 import type { ReplicatedMap } from "./replicated-map.ts";
 import { Session } from "./session.ts";
-import { OPEN_LIFETIME_MS_MAX } from "./session-limits.ts";
 import type { SessionLimits } from "./session-limits.ts";
 
 const EMPTY = new Uint8Array(0);
@@ -22,7 +21,7 @@ const ALL_SESSIONS = Uint8Array.of(SESSION_PREFIX);
 export type OpenRefusal =
   /** Its expiry is not after the agreed time. */
   | "OPEN_EXPIRED"
-  /** Its expiry is more than `OPEN_LIFETIME_MS_MAX` after the agreed time. */
+  /** Its expiry is more than `openLifetimeMsMax` after the agreed time. */
   | "EXPIRY_TOO_FAR"
   /** As many OPENs as may be remembered have not expired yet. */
   | "TOO_MANY_OPENS";
@@ -76,7 +75,7 @@ export class Sessions {
   /** Executes OPEN at agreed time `ledger.timeMs`. */
   open(client: ClientKey, nonce: number, expiryMs: number, ledger: Ledger): Opened {
     if (expiryMs <= ledger.timeMs) return { refused: "OPEN_EXPIRED" };
-    if (expiryMs - ledger.timeMs > OPEN_LIFETIME_MS_MAX) return { refused: "EXPIRY_TOO_FAR" };
+    if (expiryMs - ledger.timeMs > this.#limits.openLifetimeMsMax) return { refused: "EXPIRY_TOO_FAR" };
     const known = this.#opens.find(client, nonce, ledger.timeMs);
     if (known !== undefined) return { refused: undefined, session: known, opened: false, evicted: [] };
     this.#opens.clearExpired(client, ledger.timeMs);

@@ -25,6 +25,7 @@ export class ReadonlyTypedState {
   }
 
   /** The value under a key, or `undefined`. What was stored is decoded anew, so changing it changes no state. */
+  // oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- the caller knows what it has stored
   get<T = unknown>(key: string): T | undefined {
     const bytes = this.#view.get(encodeText(key));
     return bytes === undefined ? undefined : (stored(bytes) as T);

@@ -12,7 +12,8 @@
  *     9 array        u32 count | values
  *     10 object      u32 count | count × (u32 length | UTF-8 name | value), names ascending by their bytes
  */
-import { decode, malformed, Reader, Writer } from "../codec/bytes.ts";
+import { decode, malformed, Writer } from "../codec/bytes.ts";
+import type { Reader } from "../codec/bytes.ts";
 import { ByzantineError } from "../errors.ts";
 import { compareBytes } from "./cursor.ts";
 import { VALUE_BYTES_MAX } from "./interfaces.ts";

@@ -76,7 +76,9 @@ export class SimClient {
 
   private step(input: Parameters<ClientSession["step"]>[0]): void {
     const actions = this.session.step(input, this.clock.now() as Instant);
-    this.around.narrate?.(`${this.around.scheduler.now.toFixed(3)} client ${this.node} <- ${input.kind}: ${actions.map(({ kind }) => kind).join(", ")}`);
+    this.around.narrate?.(
+      `${this.around.scheduler.now.toFixed(3)} client ${this.node} <- ${input.kind}: ${actions.map(({ kind }) => kind).join(", ")}`,
+    );
     for (const action of actions) this.perform(action);
     this.wake();
   }
@@ -117,7 +119,8 @@ export class SimClient {
     if (frames === undefined) return;
     for (const replica of membersOf(to)) {
       this.around.network.send(this.node, replica, frames.frame);
-      if (frames.forked !== undefined) this.around.network.send(this.node, this.prng.below(this.around.options.n), frames.forked);
+      if (frames.forked !== undefined)
+        this.around.network.send(this.node, this.prng.below(this.around.options.n), frames.forked);
     }
   }
 

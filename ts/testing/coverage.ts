@@ -41,7 +41,10 @@ export class Coverage {
   private readonly counts = new Map<string, number>();
 
   /** Any name may be counted; those of {@link requiredSituations} must be. */
-  hit(situation: Situation | `ignored: ${string}` | `rejected: ${string}` | `adversary: ${string}` | `skipped: ${string}`, times = 1): void {
+  hit(
+    situation: Situation | `ignored: ${string}` | `rejected: ${string}` | `adversary: ${string}` | `skipped: ${string}`,
+    times = 1,
+  ): void {
     this.counts.set(situation, (this.counts.get(situation) ?? 0) + times);
   }
 

@@ -35,7 +35,9 @@ export class Departures {
     this.around = around;
     this.owner = owner;
     this.sign = makeSigner(around, owner.id);
-    this.hand = owner.honest ? undefined : new ByzantineHand(around, owner.id, owner.prng.split("adversary"), this.sign);
+    this.hand = owner.honest
+      ? undefined
+      : new ByzantineHand(around, owner.id, owner.prng.split("adversary"), this.sign);
   }
 
   /** A message of the core. */
@@ -49,7 +51,8 @@ export class Departures {
     if (vote !== undefined && this.owner.honest) {
       this.around.history.see({ kind: "emitted", replica, vote, after, bodiesHeld });
     }
-    if (message.type === "decided" || message.type === "status") this.around.coverage.hit("status repair", message.type === "decided" ? 1 : 0);
+    if (message.type === "decided" || message.type === "status")
+      this.around.coverage.hit("status repair", message.type === "decided" ? 1 : 0);
     if (after > disk.durableThrough) this.around.coverage.hit("send waited for the disk");
     outbox.push(after, () => {
       if (this.owner.honest) {
@@ -103,7 +106,15 @@ export class Departures {
       const signed = type === "checkpoint" ? payload.subarray(8) : payload;
       return signature !== undefined && this.around.keyring.verify(signer, MessageType[type], signed, signature);
     });
-    this.around.history.see({ kind: "certificate", replica: this.owner.id, phase, view, sequence, digest, signers: valid });
+    this.around.history.see({
+      kind: "certificate",
+      replica: this.owner.id,
+      phase,
+      view,
+      sequence,
+      digest,
+      signers: valid,
+    });
   }
 
   /** A Byzantine replica hears what arrives at its honest core. */

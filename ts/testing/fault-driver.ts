@@ -84,6 +84,11 @@ export class FaultDriver {
   private across(side: readonly number[]): [from: number, to: number][] {
     const ids = this.replicas.map(({ id }) => id);
     const other = ids.filter((id) => !side.includes(id));
-    return side.flatMap((a) => other.flatMap((b): [number, number][] => [[a, b], [b, a]]));
+    return side.flatMap((a) =>
+      other.flatMap((b): [number, number][] => [
+        [a, b],
+        [b, a],
+      ]),
+    );
   }
 }

@@ -1,47 +1,52 @@
 /** SHA-256 as the formats use it (`ts/codec/WIRE.md` §3), for clusters that run without the addon. */
-import { createHash } from "node:crypto";
-import { bytesOf, digestAt } from "../codec/digest.ts";
+import { hash } from "node:crypto";
+import { digestAt } from "../codec/digest.ts";
 import { Writer } from "../codec/bytes.ts";
 import { writeBundle, resultStatuses, type Bundle } from "../codec/client.ts";
 import type { BatchContent, ResultStatus } from "../protocol/messages.ts";
 import { ZERO_DIGEST, type Digest } from "../protocol/types.ts";
 import type { Hasher } from "../state/interfaces.ts";
 
-export function sha256(...parts: readonly Uint8Array[]): Uint8Array {
-  const hash = createHash("sha256");
-  for (const part of parts) hash.update(part);
-  return hash.digest();
+export function sha256(bytes: Uint8Array): Uint8Array {
+  return hash("sha256", bytes, "buffer");
 }
 
-export function digestOf(...parts: readonly Uint8Array[]): Digest {
-  return digestAt(sha256(...parts), 0);
+export function digestOf(bytes: Uint8Array): Digest {
+  return digestAt(sha256(bytes), 0);
 }
 
 const writer = new Writer();
-const INNER = new Uint8Array([1]);
 
 /** Root over digests in the shape of RFC 6962; of nothing it is 32 zero bytes. */
 export function merkleRoot(leaves: readonly Digest[]): Digest {
   if (leaves.length === 0) return ZERO_DIGEST;
-  let level = leaves.map(bytesOf);
+  let level: readonly Digest[] = leaves;
   while (level.length > 1) {
-    const above: Uint8Array[] = [];
+    const above: Digest[] = [];
     for (let index = 0; index < level.length; index += 2) {
-      const left = level[index] as Uint8Array;
       const right = level[index + 1];
-      above.push(right === undefined ? left : sha256(INNER, left, right));
+      above.push(right === undefined ? (level[index] as Digest) : innerNode(level[index] as Digest, right));
     }
     level = above;
   }
-  return digestAt(level[0] as Uint8Array, 0);
+  return level[0] as Digest;
+}
+
+function innerNode(left: Digest, right: Digest): Digest {
+  writer.reset();
+  writer.u8(1);
+  writer.digest(left);
+  writer.digest(right);
+  return digestOf(writer.view());
 }
 
 export function batchDigest(batch: BatchContent): Digest {
+  const root = merkleRoot(batch.bundles);
   writer.reset();
   writer.u8(2);
   writer.u53(batch.time);
   writer.u32(batch.bundles.length);
-  writer.digest(merkleRoot(batch.bundles));
+  writer.digest(root);
   return digestOf(writer.view());
 }
 
@@ -49,11 +54,16 @@ export function bundleDigest(bundle: Bundle, signature: Uint8Array): Digest {
   writer.reset();
   writer.u8(0);
   writeBundle(writer, bundle);
-  return digestOf(writer.view(), signature);
+  writer.raw(signature);
+  return digestOf(writer.view());
 }
 
 export function resultDigest(status: ResultStatus, result: Uint8Array): Digest {
-  return digestOf(new Uint8Array([4, resultStatuses.indexOf(status)]), result);
+  writer.reset();
+  writer.u8(4);
+  writer.choice(resultStatuses, status);
+  writer.raw(result);
+  return digestOf(writer.view());
 }
 
 /** For the replicated map. */
@@ -67,3 +77,11 @@ export const hasher: Hasher = {
     }
   },
 };
+
+/** SHA-256(0x05 | type | payload | signature) of a frame: what names a VIEW_CHANGE. */
+export function messageDigest(frame: Uint8Array): Digest {
+  writer.reset();
+  writer.u8(5);
+  writer.raw(frame);
+  return digestOf(writer.view());
+}

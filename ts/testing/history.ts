@@ -61,7 +61,13 @@ export type Observation =
       readonly signers: readonly number[];
     }
   /** An honest core handed a batch to execution. */
-  | { readonly kind: "executed"; readonly replica: number; readonly sequence: number; readonly digest: string; readonly bundles: readonly string[] }
+  | {
+      readonly kind: "executed";
+      readonly replica: number;
+      readonly sequence: number;
+      readonly digest: string;
+      readonly bundles: readonly string[];
+    }
   /** The state machine of an honest replica ran one operation. */
   | {
       readonly kind: "applied";
@@ -82,9 +88,21 @@ export type Observation =
   | { readonly kind: "halted"; readonly replica: number; readonly reason: string }
   | { readonly kind: "crashed"; readonly replica: number }
   /** A message that was already taken came again: did the state of the core change, and what did it emit that binds? */
-  | { readonly kind: "redelivered"; readonly replica: number; readonly input: string; readonly changed: boolean; readonly emitted: readonly string[] }
+  | {
+      readonly kind: "redelivered";
+      readonly replica: number;
+      readonly input: string;
+      readonly changed: boolean;
+      readonly emitted: readonly string[];
+    }
   /** Something that must stay bounded was measured. */
-  | { readonly kind: "footprint"; readonly replica: number; readonly what: string; readonly size: number; readonly cap: number }
+  | {
+      readonly kind: "footprint";
+      readonly replica: number;
+      readonly what: string;
+      readonly size: number;
+      readonly cap: number;
+    }
   /** A client that lies signed this operation: it may execute, and nobody waits for it. */
   | { readonly kind: "forked"; readonly client: string; readonly operation: string }
   /** A client began an operation; the operation's bytes are unique within a run. */

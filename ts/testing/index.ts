@@ -44,7 +44,8 @@ export interface Simulation {
  * @throws RangeError if two operations are equal.
  */
 export function simulate({ seed, machine, operations, model, options = {}, narrate }: Simulation): RunResult {
-  if (new Set(operations).size !== operations.length) throw new RangeError("operations of a simulation differ from each other");
+  if (new Set(operations).size !== operations.length)
+    throw new RangeError("operations of a simulation differ from each other");
   const root = new Prng(seed);
   // A client that lies would need to know what operations mean.
   const given = { ...options, forkingClients: 0, operations: operations.length };

@@ -60,10 +60,14 @@ export class Inspector {
     this.measure("bodies named by the core", state.bundles.size, bodies);
     this.measure("bodies in the store", this.replica.bodies.size, bodies + poolBundlesMax);
     this.measure("fetches", state.fetches.size, slots * batchBundlesMax);
-    this.measure("executed batches", state.history.size, 3 * window);
+    this.measure("executed batches", state.history.size, 4 * window);
     this.measure("DECIDED claims", state.decidedClaims.size, window);
     this.measure("signers of CHECKPOINT", state.checkpointClaims.size, n);
-    this.measure("votes", this.replica.votes.size, 3 * 2 * n * (window + checkpointInterval) + 16 * n + 12 * (window + checkpointInterval));
+    this.measure(
+      "votes",
+      this.replica.votes.size,
+      3 * 2 * n * (window + checkpointInterval) + 16 * n + 12 * (window + checkpointInterval),
+    );
     if (state.lastExecuted < state.committedPrefix && state.committedPrefix >= state.low + window) {
       this.around.coverage.hit("watermark stall");
     }

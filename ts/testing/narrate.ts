@@ -110,7 +110,9 @@ function list(digests: readonly Digest[], name: DigestNames): string {
 
 /** Anything else, with its digests named. */
 function plain(value: unknown, name: DigestNames): string {
-  return JSON.stringify(value, (_key, inner: unknown) => (typeof inner === "string" && isDigest(inner) ? name(inner as Digest) : inner));
+  return JSON.stringify(value, (_key, inner: unknown) =>
+    typeof inner === "string" && isDigest(inner) ? name(inner as Digest) : inner,
+  );
 }
 
 function isDigest(text: string): boolean {

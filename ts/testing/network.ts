@@ -22,7 +22,14 @@ export interface LinkLaw {
 }
 
 /** A healed link: short delays, nothing lost. */
-export const HEALED_LAW: LinkLaw = { delayMinMs: 1, delayMeanMs: 1, delayMaxMs: 10, loss: 0, duplicate: 0, ordered: true };
+export const HEALED_LAW: LinkLaw = {
+  delayMinMs: 1,
+  delayMeanMs: 1,
+  delayMaxMs: 10,
+  loss: 0,
+  duplicate: 0,
+  ordered: true,
+};
 
 /** Messages that a clogged link holds back before it drops the oldest, as a bounded outbound queue does. */
 const CLOGGED_MAX = 256;

@@ -6,7 +6,16 @@ import type { ReplicaOptions } from "../protocol/options.ts";
 import type { ReplicaId } from "../protocol/types.ts";
 import type { Prng } from "./prng.ts";
 
-export const adversaryNames = ["equivocator", "conflicter", "mutator", "scribbler", "omitter", "delayer", "accomplice"] as const;
+export const adversaryNames = [
+  "equivocator",
+  "conflicter",
+  "mutator",
+  "scribbler",
+  "omitter",
+  "delayer",
+  "accomplice",
+  "usurper",
+] as const;
 export type AdversaryName = (typeof adversaryNames)[number];
 
 export const faultKinds = ["partition", "cut", "clog", "swizzle", "crash", "pause"] as const;
@@ -151,7 +160,9 @@ function chooseBounds(prng: Prng): Bounds {
   };
 }
 
-function chooseWorkload(prng: Prng): Pick<SimOptions, "clients" | "forkingClients" | "operations" | "thinkMs" | "operationBytesMax"> {
+function chooseWorkload(
+  prng: Prng,
+): Pick<SimOptions, "clients" | "forkingClients" | "operations" | "thinkMs" | "operationBytesMax"> {
   return {
     clients: prng.between(1, 4),
     forkingClients: prng.pick([0, 0, 0, 1]),
@@ -222,7 +233,8 @@ function chooseFaults(prng: Prng): Pick<SimOptions, "faults" | "faultCount" | "f
 
 /** What a simulated core is told. */
 export function replicaOptions(options: SimOptions, me: number): ReplicaOptions {
-  const { n, f, checkpointInterval, windowIntervals, inFlightMax, pipelineDepth, historyBytesMax, timeBoundMs } = options;
+  const { n, f, checkpointInterval, windowIntervals, inFlightMax, pipelineDepth, historyBytesMax, timeBoundMs } =
+    options;
   const { viewChangeTimeoutMs, batchBundlesMax, batchBytesMax, poolBundlesMax, poolBytesMax } = options;
   const window = checkpointInterval * windowIntervals;
   const inFlight = Math.min(inFlightMax, window);

@@ -9,9 +9,21 @@ export type Fault =
   /** Links between `side` and the others are down both ways. */
   | { readonly kind: "partition"; readonly atMs: number; readonly untilMs: number; readonly side: readonly number[] }
   /** One link is down one way. */
-  | { readonly kind: "cut"; readonly atMs: number; readonly untilMs: number; readonly from: number; readonly to: number }
+  | {
+      readonly kind: "cut";
+      readonly atMs: number;
+      readonly untilMs: number;
+      readonly from: number;
+      readonly to: number;
+    }
   /** One link holds what it is given until the end. */
-  | { readonly kind: "clog"; readonly atMs: number; readonly untilMs: number; readonly from: number; readonly to: number }
+  | {
+      readonly kind: "clog";
+      readonly atMs: number;
+      readonly untilMs: number;
+      readonly from: number;
+      readonly to: number;
+    }
   /** The process ends and does not come back. */
   | { readonly kind: "crash"; readonly atMs: number; readonly replica: number }
   /** The process stands still, as under SIGSTOP; what arrives waits. */
@@ -44,7 +56,9 @@ export function drawPlan(options: SimOptions, root: Prng, operations?: readonly 
 /** Crashes count among the f: as long as a replica does not come back, it is as good as Byzantine. */
 function drawFaults(options: SimOptions, prng: Prng): Fault[] {
   const faults: Fault[] = [];
-  const honest = Array.from({ length: options.n }, (_, replica) => replica).filter((r) => !options.byzantine.includes(r));
+  const honest = Array.from({ length: options.n }, (_, replica) => replica).filter(
+    (r) => !options.byzantine.includes(r),
+  );
   let crashes = options.f - options.byzantine.length;
   for (let index = 0; index < options.faultCount && options.faults.length > 0; index++) {
     const kind = prng.pick(options.faults);
@@ -54,7 +68,10 @@ function drawFaults(options: SimOptions, prng: Prng): Fault[] {
       if (crashes-- > 0) faults.push({ kind, atMs, replica: prng.pick(honest) });
     } else if (kind === "pause") faults.push({ kind, atMs, untilMs, replica: prng.pick(honest) });
     else if (kind === "partition") {
-      const side = prng.sample(Array.from({ length: options.n }, (_, replica) => replica), prng.between(1, options.n - 1));
+      const side = prng.sample(
+        Array.from({ length: options.n }, (_, replica) => replica),
+        prng.between(1, options.n - 1),
+      );
       faults.push({ kind, atMs, untilMs, side: side.sort((a, b) => a - b) });
     } else if (kind === "swizzle") faults.push(...drawSwizzle(options, prng, atMs));
     else faults.push({ kind, atMs, untilMs, ...drawLink(options.n, prng) });

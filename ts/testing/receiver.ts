@@ -46,7 +46,8 @@ export class Receiver {
       this.around.coverage.hit("malformed frame rejected");
       return undefined;
     }
-    const rejected = from < this.around.options.n ? this.fromReplica(from as ReplicaId, frame) : this.fromClient(from, frame);
+    const rejected =
+      from < this.around.options.n ? this.fromReplica(from as ReplicaId, frame) : this.fromClient(from, frame);
     if (rejected !== undefined) this.reject(rejected);
     return frame;
   }
@@ -80,7 +81,9 @@ export class Receiver {
       case "viewChange":
         return this.viewChange(from, frame, payload.body);
       case "newView":
-        return isAuthentic(frame, from, this.around.keyring) ? this.control(from, payload.body.message) : "badSignature";
+        return isAuthentic(frame, from, this.around.keyring)
+          ? this.control(from, payload.body.message)
+          : "badSignature";
       case "decided":
         return this.decided(from, payload.body);
       case "status":
@@ -121,9 +124,18 @@ export class Receiver {
     return this.control(from, body);
   }
 
-  private checkpoint(from: ReplicaId, frame: Frame, body: Control & { readonly type: "checkpoint" }): string | undefined {
+  private checkpoint(
+    from: ReplicaId,
+    frame: Frame,
+    body: Control & { readonly type: "checkpoint" },
+  ): string | undefined {
     if (!isAuthentic(frame, from, this.around.keyring)) return "badSignature";
-    const verdict = this.ports.votes.checkpoint(from, body.sequence, body.digest, frame.payload.signature as Uint8Array);
+    const verdict = this.ports.votes.checkpoint(
+      from,
+      body.sequence,
+      body.digest,
+      frame.payload.signature as Uint8Array,
+    );
     if (verdict === "conflict") this.around.coverage.hit("conflicting checkpoint seen");
     if (verdict !== "taken" && verdict !== "duplicate") return verdict;
     this.ports.accepted(from, { ...body, type: "checkpoint", view: 0 });
@@ -143,7 +155,12 @@ export class Receiver {
       const proposed = name.phase === "prepare" && signer === name.view % n;
       const type = name.phase === "checkpoint" ? "checkpoint" : proposed ? "prePrepare" : "prepare";
       const bytes = proposalBytes(name);
-      return this.around.keyring.verify(signer, MessageType[type], type === "checkpoint" ? bytes.subarray(8) : bytes, signature);
+      return this.around.keyring.verify(
+        signer,
+        MessageType[type],
+        type === "checkpoint" ? bytes.subarray(8) : bytes,
+        signature,
+      );
     });
   }
 

@@ -62,12 +62,18 @@ export class SimReplica {
       meanMs: options.diskMs,
       onInput,
       onDurable: (records) => {
-        for (const { lsn, record } of records) this.see({ kind: "durable", replica: id, lsn, record: recordFact(record) });
+        for (const { lsn, record } of records)
+          this.see({ kind: "durable", replica: id, lsn, record: recordFact(record) });
         this.outbox.flush();
       },
     });
     this.outbox = new Outbox(() => this.disk.durableThrough);
-    this.execution = new ExecutionPort(around, { id, honest: this.honest, prng: this.prng.split("execution"), onInput });
+    this.execution = new ExecutionPort(around, {
+      id,
+      honest: this.honest,
+      prng: this.prng.split("execution"),
+      onInput,
+    });
     this.departures = new Departures(around, { id, honest: this.honest, prng: this.prng, votes: this.votes });
     this.inspector = new Inspector(around, this, this.prng.split("inspector"));
     this.receiver = new Receiver(around, {
@@ -162,7 +168,11 @@ export class SimReplica {
       actions = this.core.step(input, now);
     } catch (error) {
       this.halted = true;
-      this.around.history.fail(0, "a core never throws", `replica ${this.id} on ${input.kind}: ${String((error as Error).stack)}`);
+      this.around.history.fail(
+        0,
+        "a core never throws",
+        `replica ${this.id} on ${input.kind}: ${String((error as Error).stack)}`,
+      );
       return;
     }
     this.narrate(input, actions);
@@ -173,7 +183,9 @@ export class SimReplica {
   private narrate(input: Input, actions: readonly Action[]): void {
     const { narrate, scheduler } = this.around;
     if (narrate === undefined) return;
-    narrate(`${scheduler.now.toFixed(3)} ${this.honest ? "replica" : "BYZANTINE"} ${this.id} <- ${narrateInput(input)}`);
+    narrate(
+      `${scheduler.now.toFixed(3)} ${this.honest ? "replica" : "BYZANTINE"} ${this.id} <- ${narrateInput(input)}`,
+    );
     for (const action of actions) narrate(`    ${narrateAction(action)}`);
   }
 
@@ -280,4 +292,3 @@ export class SimReplica {
     if (this.honest) this.around.history.see(observation);
   }
 }
-

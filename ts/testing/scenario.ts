@@ -73,7 +73,8 @@ class Player {
       this.now = Number(rest[0]);
       return [];
     }
-    const input = verb === "persisted" && rest[0] === "all" ? { kind: "persisted", upTo: this.persisted } : this.read(verb, rest);
+    const input =
+      verb === "persisted" && rest[0] === "all" ? { kind: "persisted", upTo: this.persisted } : this.read(verb, rest);
     const actions = this.core.step(input as unknown as Input, this.now as Instant);
     for (const action of actions) if (action.kind === "persist") this.persisted = action.lsn as Lsn as number;
     return actions;
@@ -98,7 +99,12 @@ class Player {
         return control({ type: "prePrepare", ...place, ...content });
       case "prepare":
       case "commit":
-        return { kind: "votes", phase: verb, ...place, signers: setOf(...after(rest, "by").map((id) => Number(id) as ReplicaId)) };
+        return {
+          kind: "votes",
+          phase: verb,
+          ...place,
+          signers: setOf(...after(rest, "by").map((id) => Number(id) as ReplicaId)),
+        };
       case "assembled":
         return { kind: "assembled", ...place };
       case "checkpoint":
@@ -110,11 +116,19 @@ class Player {
       case "checkpointed":
         return { kind: "checkpointed", run: 0, sequence: Number(rest[0]), digest: place.digest };
       case "request":
-        return { kind: "request", bundle: bundleOf(rest[0] ?? "", number), from: field("from") === undefined ? undefined : number("from") };
+        return {
+          kind: "request",
+          bundle: bundleOf(rest[0] ?? "", number),
+          from: field("from") === undefined ? undefined : number("from"),
+        };
       case "unavailable":
         return { kind: "body", digest: digestNamed(rest[0] ?? ""), status: "unavailable" };
       case "conflict":
-        return { kind: "conflict", by: Number(rest[0]), evidence: { type: rest[1], digest: digestNamed(rest[2] ?? "") } };
+        return {
+          kind: "conflict",
+          by: Number(rest[0]),
+          evidence: { type: rest[1], digest: digestNamed(rest[2] ?? "") },
+        };
       case "link":
         return { kind: "link", peer: Number(rest[0]), up: rest[1] === "up" };
       case "status":
@@ -167,7 +181,9 @@ function after(rest: readonly string[], name: string, end?: string): string[] {
 }
 
 function numbers(pairs: readonly string[]): Partial<ReplicaOptions> {
-  return Object.fromEntries(pairs.map((pair) => [pair.split("=")[0] ?? "", Number(pair.split("=")[1])])) as Partial<ReplicaOptions>;
+  return Object.fromEntries(
+    pairs.map((pair) => [pair.split("=")[0] ?? "", Number(pair.split("=")[1])]),
+  ) as Partial<ReplicaOptions>;
 }
 
 /** A digest that says its name. */

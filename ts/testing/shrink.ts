@@ -42,14 +42,23 @@ export function ddmin<T>(items: readonly T[], fails: (sublist: readonly T[]) => 
 }
 
 /** `run` runs a plan; `failed` is what the first plan did. */
-export function shrink(first: Plan, failed: RunResult, run: (plan: Plan) => RunResult, runsMax = SHRINK_RUNS_MAX): Shrunk {
+export function shrink(
+  first: Plan,
+  failed: RunResult,
+  run: (plan: Plan) => RunResult,
+  runsMax = SHRINK_RUNS_MAX,
+): Shrunk {
   let best = { plan: first, result: failed };
   let runs = 0;
   const attempt = (plan: Plan): boolean => {
     if (runs >= runsMax) return false;
     runs++;
     const result = run(plan);
-    if (result.violation?.invariant !== failed.violation?.invariant || result.violation?.name !== failed.violation?.name) return false;
+    if (
+      result.violation?.invariant !== failed.violation?.invariant ||
+      result.violation?.name !== failed.violation?.name
+    )
+      return false;
     best = { plan, result };
     return true;
   };

@@ -8,7 +8,15 @@ import { isMainThread, parentPort, Worker } from "node:worker_threads";
 import { parseArgs } from "node:util";
 import type { SimOptions } from "./options.ts";
 import { planOf, runPlan, storeWorld } from "./simulate.ts";
-import { addTally, emptyTally, missedSituations, runRange, type Failure, type SeedRange, type Tally } from "./runner.ts";
+import {
+  addTally,
+  emptyTally,
+  missedSituations,
+  runRange,
+  type Failure,
+  type SeedRange,
+  type Tally,
+} from "./runner.ts";
 import { parseTrace } from "./trace-file.ts";
 
 /** Seeds that a worker runs before it reports. */
@@ -67,7 +75,10 @@ function readArguments(): Arguments {
 
 /** One seed or one trace, in full. */
 function runOne(options: Arguments): number {
-  const plan = options.trace === undefined ? planOf(options.seed ?? 0n, options.given) : parseTrace(readFileSync(options.trace, "utf8"));
+  const plan =
+    options.trace === undefined
+      ? planOf(options.seed ?? 0n, options.given)
+      : parseTrace(readFileSync(options.trace, "utf8"));
   console.log(JSON.stringify(plan.options, undefined, 2));
   const world = options.verbose ? { ...storeWorld, narrate: console.log } : storeWorld;
   const result = runPlan(plan, world);
@@ -123,7 +134,11 @@ async function runHere(nextRange: () => SeedRange | undefined, take: (tally: Tal
   }
 }
 
-async function runInWorkers(count: number, nextRange: () => SeedRange | undefined, take: (tally: Tally) => void): Promise<void> {
+async function runInWorkers(
+  count: number,
+  nextRange: () => SeedRange | undefined,
+  take: (tally: Tally) => void,
+): Promise<void> {
   const runWorker = async (): Promise<void> => {
     const worker = new Worker(new URL(import.meta.url));
     for (let range = nextRange(); range !== undefined; range = nextRange()) {
@@ -152,7 +167,10 @@ function report(total: Tally, options: Arguments, elapsedMs: number): number {
   for (const failure of total.failures) printFailure(failure);
   for (const situation of missed) console.error(`never came up: ${situation}`);
   const { seeds, events, coverage, failures } = total;
-  if (options.json) console.log(JSON.stringify({ seeds, from: options.from.toString(), events, elapsedMs, coverage, missed, failures }));
+  if (options.json)
+    console.log(
+      JSON.stringify({ seeds, from: options.from.toString(), events, elapsedMs, coverage, missed, failures }),
+    );
   else console.log(failures.length === 0 ? `clean from seed ${options.from}` : "failed");
   return failures.length > 0 || missed.length > 0 ? 1 : 0;
 }

@@ -24,7 +24,12 @@ export function runPlan(plan: Plan, world: WorldOptions = storeWorld): RunResult
 }
 
 /** Runs a seed; `twice` also checks that a second run of it is the same (invariant 20). */
-export function runSeed(seed: bigint, twice = false, given: Partial<SimOptions> = {}, world: WorldOptions = storeWorld): RunResult {
+export function runSeed(
+  seed: bigint,
+  twice = false,
+  given: Partial<SimOptions> = {},
+  world: WorldOptions = storeWorld,
+): RunResult {
   const plan = planOf(seed, given);
   const result = runPlan(plan, world);
   if (!twice || result.violation !== undefined) return result;

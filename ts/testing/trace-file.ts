@@ -16,10 +16,22 @@ interface TraceFile {
 
 /** One line per fault and operation, several numbers a line; operations are joined when there would be too many lines. */
 export function formatTrace(plan: Plan, about: string): string {
-  const lines = ["{", `  "about": ${JSON.stringify(about)},`, `  "options": {`, ...wrapped(Object.entries(plan.options)), "  },"];
+  const lines = [
+    "{",
+    `  "about": ${JSON.stringify(about)},`,
+    `  "options": {`,
+    ...wrapped(Object.entries(plan.options)),
+    "  },",
+  ];
   lines.push(`  "faults": [`, ...items(plan.faults, 12), "  ],");
   const muted = plan.muted === undefined ? "null" : JSON.stringify(plan.muted);
-  lines.push(`  "operations": [`, ...items(plan.operations, TRACE_LINES_MAX - lines.length - 4), "  ],", `  "muted": ${muted}`, "}");
+  lines.push(
+    `  "operations": [`,
+    ...items(plan.operations, TRACE_LINES_MAX - lines.length - 4),
+    "  ],",
+    `  "muted": ${muted}`,
+    "}",
+  );
   return `${lines.join("\n")}\n`;
 }
 

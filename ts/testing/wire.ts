@@ -8,7 +8,7 @@ import type { Bodies, BodyName, Payload } from "../codec/messages.ts";
 import type { SignatureSource } from "../codec/viewChange.ts";
 import type { Outgoing } from "../protocol/messages.ts";
 import type { Digest } from "../protocol/types.ts";
-import { batchDigest, bundleDigest, digestOf } from "./hashing.ts";
+import { batchDigest, bundleDigest, messageDigest } from "./hashing.ts";
 import type { Keyring } from "./keyring.ts";
 
 /** Signs a payload of the type that the byte stands for. */
@@ -47,7 +47,11 @@ export function sealSigned<K extends BodyName>(name: K, body: Bodies[K], signatu
 }
 
 /** What the primary signs: view, sequence and batch digest, so that a certificate needs no list of bundles. */
-export function proposalBytes(proposal: { readonly view: number; readonly sequence: number; readonly digest: Digest }): Uint8Array {
+export function proposalBytes(proposal: {
+  readonly view: number;
+  readonly sequence: number;
+  readonly digest: Digest;
+}): Uint8Array {
   scratch.reset();
   scratch.u53(proposal.view);
   scratch.u53(proposal.sequence);
@@ -89,13 +93,23 @@ export function open(frame: Uint8Array): Opened {
     }
     case "decided": {
       const digest = batchDigest(body);
-      return { ok: true, payload: { name, body: { ...body, digest }, signature } as Payload, digest, signedPayload: plain };
+      return {
+        ok: true,
+        payload: { name, body: { ...body, digest }, signature } as Payload,
+        digest,
+        signedPayload: plain,
+      };
     }
     case "bundle":
     case "fetchedBundle":
-      return { ok: true, payload: decoded.message, digest: bundleDigest(body, signature as Uint8Array), signedPayload: plain };
+      return {
+        ok: true,
+        payload: decoded.message,
+        digest: bundleDigest(body, signature as Uint8Array),
+        signedPayload: plain,
+      };
     case "viewChange": {
-      const digest = digestOf(new Uint8Array([5]), frame);
+      const digest = messageDigest(frame);
       const payload = { name, body: { ...body, message: { ...body.message, digest } }, signature } as Payload;
       return { ok: true, payload, digest, signedPayload: plain };
     }

@@ -73,7 +73,12 @@ export class World {
     const overwhelmed = options.byzantine.length > options.f;
     this.history = new History(overwhelmed ? alwaysCheckers(this.setting) : allCheckers(this.setting, model?.()));
     const nodes = options.n + options.clients;
-    this.network = new Network(this.scheduler, this.prng.split("links"), nodes, lawOf(options, this.prng.split("laws")));
+    this.network = new Network(
+      this.scheduler,
+      this.prng.split("links"),
+      nodes,
+      lawOf(options, this.prng.split("laws")),
+    );
     const keys = this.prng.split("keys");
     const kept = plan.muted === undefined ? undefined : new Set(plan.muted.except);
     const around: Surroundings = {
@@ -96,8 +101,12 @@ export class World {
       },
     };
     this.replicas = Array.from({ length: options.n }, (_, id) => new SimReplica(around, id));
-    const operationsOf = (client: number): Plan["operations"] => plan.operations.filter((planned) => planned.client === client);
-    this.clients = Array.from({ length: options.clients }, (_, index) => new SimClient(around, index, operationsOf(index)));
+    const operationsOf = (client: number): Plan["operations"] =>
+      plan.operations.filter((planned) => planned.client === client);
+    this.clients = Array.from(
+      { length: options.clients },
+      (_, index) => new SimClient(around, index, operationsOf(index)),
+    );
     this.faults = new FaultDriver(around, this.replicas, plan.faults);
   }
 
@@ -120,7 +129,10 @@ export class World {
       coverage: this.coverage.toJSON(),
       used: this.used,
       livenessSkipped: this.skipped,
-      executed: Math.max(0, ...this.replicas.filter(({ honest }) => honest).map(({ core }) => core.inspect().lastExecuted)),
+      executed: Math.max(
+        0,
+        ...this.replicas.filter(({ honest }) => honest).map(({ core }) => core.inspect().lastExecuted),
+      ),
     };
   }
 
@@ -161,7 +173,9 @@ export class World {
     // A replica that fell behind everything that others keep needs the state itself: state transfer.
     if (this.core.some((id) => this.isBeyondReplay(id))) return "beyond replay";
     // A proposal whose time a quorum finds wrong is proposed again in the next view, under a longer bound.
-    const refused = this.core.some((id) => [...(this.replicas[id]?.core.inspect().slots.values() ?? [])].some(isRefused));
+    const refused = this.core.some((id) =>
+      [...(this.replicas[id]?.core.inspect().slots.values() ?? [])].some(isRefused),
+    );
     return !VIEW_CHANGE && refused ? "a proposal refused for its time" : undefined;
   }
 
@@ -201,7 +215,8 @@ export class World {
   }
 
   private isDone(): boolean {
-    if (this.clients.some((client, index) => index >= this.options.forkingClients && client.open.size > 0)) return false;
+    if (this.clients.some((client, index) => index >= this.options.forkingClients && client.open.size > 0))
+      return false;
     const executed = this.core.map((id) => this.replicas[id]?.execution.executed);
     return executed.every((sequence) => sequence === executed[0]);
   }
@@ -209,7 +224,9 @@ export class World {
   private isBeyondReplay(id: number): boolean {
     const next = (this.replicas[id]?.core.inspect().lastExecuted ?? 0) + 1;
     const ahead = this.core.filter((other) => (this.replicas[other]?.core.inspect().lastExecuted ?? 0) >= next);
-    const keeping = ahead.filter((other) => [...(this.replicas[other]?.core.inspect().history.keys() ?? [])].some((s) => s === next));
+    const keeping = ahead.filter((other) =>
+      [...(this.replicas[other]?.core.inspect().history.keys() ?? [])].some((s) => s === next),
+    );
     return ahead.length > 0 && keeping.length <= this.options.f;
   }
 

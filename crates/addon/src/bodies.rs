@@ -27,6 +27,9 @@ pub const CLIENTS_WAITING_BYTES_MAX: usize = 32 << 20;
 pub const CLIENTS_WAITING_MAX: usize = 16_384;
 /// Pinned digests whose bodies are not here: a window of batches of 16, named by the core alone.
 pub const PINS_MAX: usize = 65_536;
+/// Bundles that clients sent again and that wait to be delivered again; more of them are dropped,
+/// since their clients will repeat them.
+pub const REPEATED_MAX: usize = 1024;
 /// Bytes of all bodies held; a pinned body beyond it is dropped and fetched again later.
 pub const HELD_BYTES_MAX: usize = 1 << 30;
 
@@ -105,6 +108,8 @@ pub struct BodyStore {
     wanted: VecDeque<Digest>,
     pushed: VecDeque<Digest>,
     from_clients: VecDeque<Digest>,
+    /// Delivered before, and sent again by their clients.
+    repeated: VecDeque<Digest>,
     waiting_of_peers: HashMap<u8, Usage>,
     waiting_of_client: HashMap<[u8; 32], Usage>,
     waiting_of_clients: Usage,
@@ -125,11 +130,22 @@ impl BodyStore {
     /// # Errors
     /// [`Reason::Duplicate`]; [`Reason::OverQuota`] for a replica's; [`Reason::Busy`] for a
     /// client's connection.
-    pub fn admit(&self, digest: &Digest, from: u8, client: &[u8; 32], length: usize, wanted: bool) -> Result<(), Reason> {
+    pub fn admit(
+        &self,
+        digest: &Digest,
+        from: u8,
+        client: &[u8; 32],
+        length: usize,
+        wanted: bool,
+    ) -> Result<(), Reason> {
         if self.holds(digest) {
             return Err(Reason::Duplicate);
         }
-        let full = if from == NO_PEER { Reason::Busy } else { Reason::OverQuota };
+        let full = if from == NO_PEER {
+            Reason::Busy
+        } else {
+            Reason::OverQuota
+        };
         if self.bytes + length > HELD_BYTES_MAX {
             return Err(full);
         }
@@ -137,11 +153,23 @@ impl BodyStore {
             return Ok(());
         }
         let fits = if from == NO_PEER {
-            let own = self.waiting_of_client.get(client).copied().unwrap_or_default();
+            let own = self
+                .waiting_of_client
+                .get(client)
+                .copied()
+                .unwrap_or_default();
             own.has_room(length, CLIENT_WAITING_MAX, CLIENT_WAITING_BYTES_MAX)
-                && self.waiting_of_clients.has_room(length, CLIENTS_WAITING_MAX, CLIENTS_WAITING_BYTES_MAX)
+                && self.waiting_of_clients.has_room(
+                    length,
+                    CLIENTS_WAITING_MAX,
+                    CLIENTS_WAITING_BYTES_MAX,
+                )
         } else {
-            let own = self.waiting_of_peers.get(&from).copied().unwrap_or_default();
+            let own = self
+                .waiting_of_peers
+                .get(&from)
+                .copied()
+                .unwrap_or_default();
             own.has_room(length, PEER_WAITING_MAX, PEER_WAITING_BYTES_MAX)
         };
         if fits { Ok(()) } else { Err(full) }
@@ -152,9 +180,21 @@ impl BodyStore {
     ///
     /// # Errors
     /// Those of [`BodyStore::admit`]: others may have come in while this one was verified.
-    pub fn put(&mut self, digest: Digest, from: u8, head: Head, payload: &[u8], wanted: bool) -> Result<(), Reason> {
+    pub fn put(
+        &mut self,
+        digest: Digest,
+        from: u8,
+        head: Head,
+        payload: &[u8],
+        wanted: bool,
+    ) -> Result<(), Reason> {
         self.admit(&digest, from, &head.client, payload.len(), wanted)?;
-        let body = Body { payload: Bytes::copy_from_slice(payload), from, head, delivered: false };
+        let body = Body {
+            payload: Bytes::copy_from_slice(payload),
+            from,
+            head,
+            delivered: false,
+        };
         self.bytes += payload.len();
         self.count_waiting(&body, Usage::add);
         if wanted || self.pins.remove(&digest) {
@@ -166,6 +206,16 @@ impl BodyStore {
         }
         self.bodies.insert(digest, body);
         Ok(())
+    }
+
+    /// A client has sent a bundle again whose body is held: it is delivered once more, as its replies
+    /// may be lost. False where it was never delivered yet, or too many wait.
+    pub fn repeat(&mut self, digest: &Digest) -> bool {
+        let delivered = self.bodies.get(digest).is_some_and(|body| body.delivered);
+        if delivered && self.repeated.len() < REPEATED_MAX && !self.repeated.contains(digest) {
+            self.repeated.push_back(*digest);
+        }
+        delivered
     }
 
     /// Marks bodies as wanted: those that wait are delivered at once, those that come later are
@@ -198,11 +248,19 @@ impl BodyStore {
 
     /// What the core accepts beyond what it was given.
     pub fn set_room(&mut self, bundles: u32, bytes: u32) {
-        self.room = Usage { bundles: bundles as usize, bytes: bytes as usize };
+        self.room = Usage {
+            bundles: bundles as usize,
+            bytes: bytes as usize,
+        };
     }
 
-    /// The next bundle to deliver and its body; it counts as delivered.
-    pub fn next_request(&mut self) -> Option<(Digest, &Body)> {
+    /// The next bundle to deliver, who it came from now, and its body; it counts as delivered.
+    pub fn next_request(&mut self) -> Option<(Digest, u8, &Body)> {
+        while let Some(digest) = self.repeated.pop_front() {
+            if self.holds(&digest) {
+                return self.bodies.get(&digest).map(|body| (digest, NO_PEER, body));
+            }
+        }
         let (queue, digest) = self.peek()?;
         self.queue(queue).pop_front();
         let body = self.bodies.remove(&digest)?;
@@ -211,13 +269,23 @@ impl BodyStore {
             self.room.remove(body.payload.len());
             self.clients_turn = queue == Queue::Pushed;
         }
-        let body = self.bodies.entry(digest).insert_entry(Body { delivered: true, ..body }).into_mut();
-        Some((digest, body))
+        let body = self
+            .bodies
+            .entry(digest)
+            .insert_entry(Body {
+                delivered: true,
+                ..body
+            })
+            .into_mut();
+        Some((digest, body.from, body))
     }
 
     /// Whether [`BodyStore::next_request`] has one.
     pub fn has_request(&mut self) -> bool {
-        self.peek().is_some()
+        self.repeated
+            .iter()
+            .any(|digest| self.bodies.contains_key(digest))
+            || self.peek().is_some()
     }
 
     /// The next digest to deliver: what is wanted, then pushed and clients' bundles in turns as far
@@ -235,7 +303,9 @@ impl BodyStore {
                 Queue::Clients => &mut self.from_clients,
                 _ => &mut self.pushed,
             };
-            let Some(digest) = skim(digests, &self.bodies) else { continue };
+            let Some(digest) = skim(digests, &self.bodies) else {
+                continue;
+            };
             let bytes = self.bodies[&digest].payload.len();
             return (self.room.bundles > 0 && self.room.bytes >= bytes).then_some((queue, digest));
         }
@@ -260,13 +330,22 @@ impl BodyStore {
     pub fn pauses_clients(&self, paused: bool) -> bool {
         let share = if paused { 8 } else { 2 };
         let waiting = self.waiting_of_clients;
-        waiting.bundles > CLIENTS_WAITING_MAX / share || waiting.bytes > CLIENTS_WAITING_BYTES_MAX / share
+        waiting.bundles > CLIENTS_WAITING_MAX / share
+            || waiting.bytes > CLIENTS_WAITING_BYTES_MAX / share
     }
 
     /// Bodies held, their bytes, and bundles that wait for room.
     pub fn sizes(&self) -> (usize, usize, usize) {
-        let pushed: usize = self.waiting_of_peers.values().map(|usage| usage.bundles).sum();
-        (self.bodies.len(), self.bytes, pushed + self.waiting_of_clients.bundles)
+        let pushed: usize = self
+            .waiting_of_peers
+            .values()
+            .map(|usage| usage.bundles)
+            .sum();
+        (
+            self.bodies.len(),
+            self.bytes,
+            pushed + self.waiting_of_clients.bundles,
+        )
     }
 
     fn count_waiting(&mut self, body: &Body, change: fn(&mut Usage, usize)) {
@@ -302,12 +381,39 @@ mod tests {
     const CLIENT: [u8; 32] = [7; 32];
 
     fn put(store: &mut BodyStore, digest: u8, from: u8, length: usize) -> Result<(), Reason> {
-        let head = Head { client: CLIENT, session: 1, first_sequence: 1, acknowledged_through: 0, count: 1 };
+        let head = Head {
+            client: CLIENT,
+            session: 1,
+            first_sequence: 1,
+            acknowledged_through: 0,
+            count: 1,
+        };
         store.put([digest; 32], from, head, &vec![digest; length], false)
     }
 
     fn take(store: &mut BodyStore) -> Vec<u8> {
-        std::iter::from_fn(|| store.next_request().map(|(digest, _)| digest[0])).collect()
+        std::iter::from_fn(|| store.next_request().map(|(digest, ..)| digest[0])).collect()
+    }
+
+    #[test]
+    fn a_delivered_bundle_that_its_client_sends_again_is_delivered_again_as_the_clients() {
+        let mut store = BodyStore::default();
+        store.set_room(1, 1000);
+        put(&mut store, 1, 2, 10).expect("stored");
+        assert!(!store.repeat(&[1; 32]), "not delivered yet");
+        assert_eq!(take(&mut store), [1]);
+        assert!(store.repeat(&[1; 32]));
+        assert!(store.has_request(), "although no room is left");
+        assert_eq!(
+            store
+                .next_request()
+                .map(|(digest, from, _)| (digest[0], from)),
+            Some((1, NO_PEER))
+        );
+        assert!(store.repeat(&[1; 32]));
+        assert!(store.release(&[1; 32]).is_some());
+        assert_eq!(take(&mut store), []);
+        assert!(!store.repeat(&[1; 32]), "released");
     }
 
     #[test]
@@ -328,7 +434,13 @@ mod tests {
     fn requests_stay_within_the_room_and_pinned_ones_do_not_need_it() {
         let mut store = BodyStore::default();
         for digest in 1..=4 {
-            put(&mut store, digest, if digest % 2 == 0 { 1 } else { NO_PEER }, 100).expect("stored");
+            put(
+                &mut store,
+                digest,
+                if digest % 2 == 0 { 1 } else { NO_PEER },
+                100,
+            )
+            .expect("stored");
         }
         assert!(!store.has_request());
         store.set_room(5, 250);
@@ -365,8 +477,16 @@ mod tests {
             key += 1;
             let mut client = [0; 32];
             client[..2].copy_from_slice(&key.to_le_bytes());
-            let head = Head { client, session: 1, first_sequence: 1, acknowledged_through: 0, count: 1 };
-            store.put(client, NO_PEER, head, &vec![0; 1 << 20], false).expect("below half");
+            let head = Head {
+                client,
+                session: 1,
+                first_sequence: 1,
+                acknowledged_through: 0,
+                count: 1,
+            };
+            store
+                .put(client, NO_PEER, head, &vec![0; 1 << 20], false)
+                .expect("below half");
         }
         assert_eq!(key, 15);
         assert!(store.pauses_clients(true));

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use byzantine_crypto::{Domain, Item, PublicKey, verify_batch};
 use bytes::Bytes;
+use byzantine_crypto::{Domain, Item, PublicKey, verify_batch};
 
 use crate::wire::{Digest, Name, SIGNATURE_LENGTH, Signature};
 
@@ -88,14 +88,22 @@ impl Verifier {
 
     /// The verdict on each check. A check of a replica that is no member is false.
     pub fn verdicts(&self, checks: &[Check]) -> Vec<bool> {
-        let contexts: Vec<_> = checks.iter().map(|check| self.domain.prefix(check.message_type)).collect();
+        let contexts: Vec<_> = checks
+            .iter()
+            .map(|check| self.domain.prefix(check.message_type))
+            .collect();
         let mut verdicts = vec![false; checks.len()];
         let mut places = Vec::with_capacity(checks.len());
         let mut items = Vec::with_capacity(checks.len());
         for (place, (check, context)) in checks.iter().zip(&contexts).enumerate() {
             if let Some(key) = self.key(&check.signer) {
                 places.push(place);
-                items.push(Item { key, context, message: check.signed.bytes(), signature: &check.signature });
+                items.push(Item {
+                    key,
+                    context,
+                    message: check.signed.bytes(),
+                    signature: &check.signature,
+                });
             }
         }
         for (place, verdict) in places.into_iter().zip(verify_batch(&items)) {
@@ -111,7 +119,10 @@ impl Verifier {
         };
         let others = (0..self.members.len() as u8).filter(|replica| *replica != own);
         let checks: Vec<_> = others
-            .map(|replica| Check { signer: Signer::Member(replica), ..check.clone() })
+            .map(|replica| Check {
+                signer: Signer::Member(replica),
+                ..check.clone()
+            })
             .collect();
         self.verdicts(&checks).contains(&true)
     }

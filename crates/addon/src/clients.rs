@@ -27,7 +27,12 @@ impl Clients {
             keys.extend(members.iter().map(|member| *member.as_bytes()));
             keys
         });
-        Self { admitted, key_of: HashMap::new(), connections: HashMap::new(), decoded: HashMap::new() }
+        Self {
+            admitted,
+            key_of: HashMap::new(),
+            connections: HashMap::new(),
+            decoded: HashMap::new(),
+        }
     }
 
     /// A connection came up.
@@ -38,7 +43,9 @@ impl Clients {
 
     /// A connection ended.
     pub fn down(&mut self, client: ClientId) {
-        let Some(key) = self.key_of.remove(&client) else { return };
+        let Some(key) = self.key_of.remove(&client) else {
+            return;
+        };
         if let Some(connections) = self.connections.get_mut(&key) {
             connections.retain(|other| *other != client);
             if connections.is_empty() {
@@ -59,7 +66,11 @@ impl Clients {
 
     /// The decoded key of an admitted client; none where it is not admitted or not strong.
     pub fn admit(&mut self, key: &[u8; 32]) -> Option<Arc<PublicKey>> {
-        if self.admitted.as_ref().is_some_and(|admitted| !admitted.contains(key)) {
+        if self
+            .admitted
+            .as_ref()
+            .is_some_and(|admitted| !admitted.contains(key))
+        {
             return None;
         }
         if let Some(decoded) = self.decoded.get(key) {

@@ -31,7 +31,9 @@ impl Fetches {
 
     /// Whether this replica was asked for it.
     pub fn is_asked(&self, kind: FetchKind, digest: &Digest, from: u8) -> bool {
-        self.open.get(&(kind, *digest)).is_some_and(|asked| asked >> from & 1 == 1)
+        self.open
+            .get(&(kind, *digest))
+            .is_some_and(|asked| asked >> from & 1 == 1)
     }
 
     /// It has come, from whomever.
@@ -55,9 +57,16 @@ impl Fetches {
     /// A replica's connection ended: it answers nothing any more. Returns what nobody else was
     /// asked for.
     pub fn lost(&mut self, from: u8) -> Vec<(FetchKind, Digest)> {
-        let affected: Vec<_> =
-            self.open.iter().filter(|(_, asked)| **asked >> from & 1 == 1).map(|(what, _)| *what).collect();
-        affected.into_iter().filter(|(kind, digest)| self.unavailable(*kind, digest, from)).collect()
+        let affected: Vec<_> = self
+            .open
+            .iter()
+            .filter(|(_, asked)| **asked >> from & 1 == 1)
+            .map(|(what, _)| *what)
+            .collect();
+        affected
+            .into_iter()
+            .filter(|(kind, digest)| self.unavailable(*kind, digest, from))
+            .collect()
     }
 
     /// Number of open fetches.

@@ -16,7 +16,8 @@ pub trait Links {
 
 impl Links for Endpoint {
     fn send(&self, to: Source, message_type: u8, parts: &[&[u8]]) -> bool {
-        lane_of(message_type).is_some_and(|lane| Endpoint::send(self, to, lane, message_type, parts).is_ok())
+        lane_of(message_type)
+            .is_some_and(|lane| Endpoint::send(self, to, lane, message_type, parts).is_ok())
     }
 
     fn is_connected(&self, to: Source) -> bool {

@@ -26,13 +26,21 @@ impl Manifests {
     /// Keeps the content of a batch; a digest that is kept moves to the higher sequence. At the
     /// bound the batches of the highest sequence make room for lower ones, which are needed first.
     pub fn keep(&mut self, digest: Digest, sequence: u64, batch: &Batch<'_>) {
-        if self.by_digest.get(&digest).is_some_and(|kept| kept.sequence >= sequence) {
+        if self
+            .by_digest
+            .get(&digest)
+            .is_some_and(|kept| kept.sequence >= sequence)
+        {
             return;
         }
         if self.by_digest.len() >= MANIFESTS_MAX && !self.make_room(sequence) {
             return;
         }
-        let manifest = Manifest { time_ms: batch.time_ms, bundles: batch.bundles.to_vec(), sequence };
+        let manifest = Manifest {
+            time_ms: batch.time_ms,
+            bundles: batch.bundles.to_vec(),
+            sequence,
+        };
         self.by_digest.insert(digest, manifest);
         self.by_sequence.entry(sequence).or_default().push(digest);
     }
@@ -50,7 +58,10 @@ impl Manifests {
 
     /// The content of a batch.
     pub fn get(&self, digest: &Digest) -> Option<Batch<'_>> {
-        self.by_digest.get(digest).map(|kept| Batch { time_ms: kept.time_ms, bundles: &kept.bundles })
+        self.by_digest.get(digest).map(|kept| Batch {
+            time_ms: kept.time_ms,
+            bundles: &kept.bundles,
+        })
     }
 
     /// Frees batches at or below a stable sequence.
@@ -64,7 +75,10 @@ impl Manifests {
             if test(*sequence) {
                 for digest in digests {
                     // A digest proposed again at a higher sequence stays for that one.
-                    if by_digest.get(digest).is_some_and(|kept| kept.sequence == *sequence) {
+                    if by_digest
+                        .get(digest)
+                        .is_some_and(|kept| kept.sequence == *sequence)
+                    {
                         by_digest.remove(digest);
                     }
                 }
@@ -93,13 +107,28 @@ mod tests {
     fn a_batch_is_kept_until_its_highest_sequence_is_stable() {
         let mut manifests = Manifests::default();
         let bundles = [[1; 32], [2; 32]];
-        let batch = Batch { time_ms: 5, bundles: &bundles };
+        let batch = Batch {
+            time_ms: 5,
+            bundles: &bundles,
+        };
         let digest = batch.digest();
         manifests.keep(digest, 3, &batch);
         manifests.keep(digest, 9, &batch);
-        manifests.keep([9; 32], 4, &Batch { time_ms: 0, bundles: &[] });
+        manifests.keep(
+            [9; 32],
+            4,
+            &Batch {
+                time_ms: 0,
+                bundles: &[],
+            },
+        );
         manifests.stable(4);
-        assert_eq!(manifests.get(&digest).map(|kept| (kept.time_ms, kept.bundles.len())), Some((5, 2)));
+        assert_eq!(
+            manifests
+                .get(&digest)
+                .map(|kept| (kept.time_ms, kept.bundles.len())),
+            Some((5, 2))
+        );
         assert_eq!(manifests.len(), 1);
         manifests.stable(9);
         assert!(manifests.is_empty());
@@ -108,7 +137,10 @@ mod tests {
     #[test]
     fn at_the_bound_lower_sequences_push_out_the_highest() {
         let mut manifests = Manifests::default();
-        let batch = Batch { time_ms: 0, bundles: &[] };
+        let batch = Batch {
+            time_ms: 0,
+            bundles: &[],
+        };
         let digest = |number: u64| {
             let mut digest = [0; 32];
             digest[..8].copy_from_slice(&number.to_le_bytes());

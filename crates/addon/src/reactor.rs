@@ -66,8 +66,13 @@ impl Reactor {
     /// # Errors
     /// [`StartError`].
     pub fn start(transport: Config, engine: EngineConfig) -> Result<Self, StartError> {
-        let runtime = Builder::new_current_thread().enable_all().build().map_err(StartError::Runtime)?;
-        let endpoint = runtime.block_on(async { Endpoint::bind(transport) }).map_err(StartError::Transport)?;
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(StartError::Runtime)?;
+        let endpoint = runtime
+            .block_on(async { Endpoint::bind(transport) })
+            .map_err(StartError::Transport)?;
         Ok(Self {
             endpoint,
             engine: Engine::new(engine),
@@ -84,13 +89,28 @@ impl Reactor {
     ///
     /// # Errors
     /// [`Fault`]: the actions before the one at fault were carried out.
-    pub fn turn(&mut self, actions: &[u8], output: &mut [u8], wait: Duration) -> Result<usize, Fault> {
+    pub fn turn(
+        &mut self,
+        actions: &[u8],
+        output: &mut [u8],
+        wait: Duration,
+    ) -> Result<usize, Fault> {
         self.turns.calls += 1;
         for action in Actions::new(actions) {
-            self.engine.apply(action.map_err(Fault::Record)?, &self.endpoint)?;
+            self.engine
+                .apply(action.map_err(Fault::Record)?, &self.endpoint)?;
         }
         let deadline = Instant::now() + wait.min(SLEEP_MAX);
-        let Self { runtime, endpoint, engine, waker, events, clients_paused, turns, .. } = self;
+        let Self {
+            runtime,
+            endpoint,
+            engine,
+            waker,
+            events,
+            clients_paused,
+            turns,
+            ..
+        } = self;
         runtime.block_on(async {
             loop {
                 endpoint.flush();
@@ -177,3 +197,6 @@ fn pause_clients(endpoint: &Endpoint, engine: &Engine, paused: &mut bool) {
         endpoint.pause_clients(pause);
     }
 }
+
+#[cfg(test)]
+mod tests;

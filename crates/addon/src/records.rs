@@ -83,17 +83,34 @@ fn record_length(record: &[u8]) -> usize {
 #[allow(missing_docs, reason = "the fields are those of WIRE.md §7")]
 pub enum Action<'a> {
     /// A message, signed here where its type is signed.
-    Send { to: u32, message_type: u8, payload: &'a [u8] },
+    Send {
+        to: u32,
+        message_type: u8,
+        payload: &'a [u8],
+    },
     /// Asks for a batch digest.
-    Assemble { view: u64, sequence: u64, batch: Batch<'a> },
+    Assemble {
+        view: u64,
+        sequence: u64,
+        batch: Batch<'a>,
+    },
     /// Sends a held bundle.
     Forward { to: u32, digest: Digest },
     /// Asks replicas for what has this digest.
-    Fetch { from: u32, kind: FetchKind, digest: Digest },
+    Fetch {
+        from: u32,
+        kind: FetchKind,
+        digest: Digest,
+    },
     /// Asks for the bodies of a batch.
     ReadBatch { sequence: u64, batch: Batch<'a> },
-    /// Results for a client.
-    Reply { client: [u8; 32], payload: &'a [u8] },
+    /// Results for a client; `in_full` where it has asked again, since whoever had to send a long
+    /// result in full may be silent.
+    Reply {
+        client: [u8; 32],
+        in_full: bool,
+        payload: &'a [u8],
+    },
     /// The pool is full: tells the client of this bundle and frees it.
     Busy { digest: Digest },
     /// Frees bodies.
@@ -101,7 +118,12 @@ pub enum Action<'a> {
     /// Bodies that are wanted although no room is left.
     Pin(&'a [Digest]),
     /// Bounds of the vote table; `pending` is none outside of view changes.
-    Window { low: u64, high: u64, view: u64, pending: Option<u64> },
+    Window {
+        low: u64,
+        high: u64,
+        view: u64,
+        pending: Option<u64>,
+    },
     /// Requests are delivered only within it.
     Room { bundles: u32, bytes: u32 },
     /// A checkpoint is stable.
@@ -129,7 +151,10 @@ pub struct Actions<'a> {
 impl<'a> Actions<'a> {
     /// The records in `bytes`.
     pub fn new(bytes: &'a [u8]) -> Self {
-        Self { reader: Reader::new(bytes), length: bytes.len() }
+        Self {
+            reader: Reader::new(bytes),
+            length: bytes.len(),
+        }
     }
 }
 
@@ -146,24 +171,48 @@ impl<'a> Iterator for Actions<'a> {
         if action.is_err() {
             self.reader = Reader::new(&[]);
         }
-        Some(action.map_err(|error| MalformedAction { kind, offset, error }))
+        Some(action.map_err(|error| MalformedAction {
+            kind,
+            offset,
+            error,
+        }))
     }
 }
 
 fn parse(kind: u8, body: &[u8]) -> Result<Action<'_>, DecodeError> {
     let mut reader = Reader::new(body);
     let action = match kind {
-        1 => Action::Send { to: reader.set()?, message_type: reader.u8()?, payload: rest(&mut reader)? },
-        2 => Action::Assemble { view: reader.u53()?, sequence: reader.u53()?, batch: Batch::read(&mut reader)? },
-        3 => Action::Forward { to: reader.set()?, digest: *reader.array()? },
+        1 => Action::Send {
+            to: reader.set()?,
+            message_type: reader.u8()?,
+            payload: rest(&mut reader)?,
+        },
+        2 => Action::Assemble {
+            view: reader.u53()?,
+            sequence: reader.u53()?,
+            batch: Batch::read(&mut reader)?,
+        },
+        3 => Action::Forward {
+            to: reader.set()?,
+            digest: *reader.array()?,
+        },
         4 => Action::Fetch {
             from: reader.set()?,
             kind: FetchKind::from_u8(reader.u8()?)?,
             digest: *reader.array()?,
         },
-        5 => Action::ReadBatch { sequence: reader.u53()?, batch: Batch::read(&mut reader)? },
-        6 => Action::Reply { client: *reader.array()?, payload: rest(&mut reader)? },
-        7 => Action::Busy { digest: *reader.array()? },
+        5 => Action::ReadBatch {
+            sequence: reader.u53()?,
+            batch: Batch::read(&mut reader)?,
+        },
+        6 => Action::Reply {
+            client: *reader.array()?,
+            in_full: reader.boolean()?,
+            payload: rest(&mut reader)?,
+        },
+        7 => Action::Busy {
+            digest: *reader.array()?,
+        },
         8 => Action::Release(digests(&mut reader)?),
         9 => Action::Pin(digests(&mut reader)?),
         10 => Action::Window {
@@ -172,8 +221,13 @@ fn parse(kind: u8, body: &[u8]) -> Result<Action<'_>, DecodeError> {
             view: reader.u53()?,
             pending: reader.u53()?.checked_sub(1),
         },
-        11 => Action::Room { bundles: reader.u32()?, bytes: reader.u32()? },
-        12 => Action::Stable { sequence: reader.u53()? },
+        11 => Action::Room {
+            bundles: reader.u32()?,
+            bytes: reader.u32()?,
+        },
+        12 => Action::Stable {
+            sequence: reader.u53()?,
+        },
         _ => return Err(DecodeError::UnknownType),
     };
     reader.finish()?;
@@ -235,8 +289,18 @@ mod tests {
             let bytes = [room.clone(), bad.clone()].concat();
             let actions: Vec<_> = Actions::new(&bytes).collect();
             assert_eq!(actions.len(), 2, "{bad:?}");
-            assert!(matches!(actions[0], Ok(Action::Room { bundles: 1, bytes: 2 })));
-            let expected = MalformedAction { kind: bad[0], offset: room.len(), error };
+            assert!(matches!(
+                actions[0],
+                Ok(Action::Room {
+                    bundles: 1,
+                    bytes: 2
+                })
+            ));
+            let expected = MalformedAction {
+                kind: bad[0],
+                offset: room.len(),
+                error,
+            };
             assert_eq!(actions[1].as_ref().err(), Some(&expected));
         }
     }
@@ -247,6 +311,14 @@ mod tests {
         body.u53(1).u53(9).u53(3).u53(5);
         let bytes = record(10, body.as_slice());
         let action = Actions::new(&bytes).next().expect("one").expect("valid");
-        assert!(matches!(action, Action::Window { low: 1, high: 9, view: 3, pending: Some(4) }));
+        assert!(matches!(
+            action,
+            Action::Window {
+                low: 1,
+                high: 9,
+                view: 3,
+                pending: Some(4)
+            }
+        ));
     }
 }

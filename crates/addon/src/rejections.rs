@@ -69,7 +69,11 @@ pub struct Rejections {
 
 impl Default for Rejections {
     fn default() -> Self {
-        Self { turn: vec![0; REASONS * PEERS], touched: Vec::new(), total: vec![0; REASONS * PEERS] }
+        Self {
+            turn: vec![0; REASONS * PEERS],
+            touched: Vec::new(),
+            total: vec![0; REASONS * PEERS],
+        }
     }
 }
 
@@ -97,7 +101,11 @@ impl Rejections {
 
     /// All that was counted: (reason, peer, count), without zeros.
     pub fn totals(&self) -> impl Iterator<Item = (u8, u8, u64)> {
-        let counted = self.total.iter().enumerate().filter(|(_, count)| **count > 0);
+        let counted = self
+            .total
+            .iter()
+            .enumerate()
+            .filter(|(_, count)| **count > 0);
         counted.map(|(place, count)| {
             let (reason, peer) = split(place);
             (reason, peer, *count)
@@ -113,7 +121,11 @@ impl Rejections {
 
 fn split(place: usize) -> (u8, u8) {
     let peer = place % PEERS;
-    let peer = if peer == REPLICAS_MAX { NO_PEER } else { peer as u8 };
+    let peer = if peer == REPLICAS_MAX {
+        NO_PEER
+    } else {
+        peer as u8
+    };
     ((place / PEERS) as u8, peer)
 }
 
@@ -131,9 +143,17 @@ mod tests {
         rejections.report(&mut records);
         let mut output = [0; 64];
         let length = records.drain_into(&mut output);
-        assert_eq!(output[..length], [9, 6, 0, 0, 0, 3, 2, 2, 0, 0, 0, 9, 6, 0, 0, 0, 21, 255, 1, 0, 0, 0]);
+        assert_eq!(
+            output[..length],
+            [
+                9, 6, 0, 0, 0, 3, 2, 2, 0, 0, 0, 9, 6, 0, 0, 0, 21, 255, 1, 0, 0, 0
+            ]
+        );
         rejections.report(&mut records);
         assert_eq!(records.drain_into(&mut output), 0);
-        assert_eq!(rejections.totals().collect::<Vec<_>>(), [(3, 2, 2), (21, NO_PEER, 1)]);
+        assert_eq!(
+            rejections.totals().collect::<Vec<_>>(),
+            [(3, 2, 2), (21, NO_PEER, 1)]
+        );
     }
 }

@@ -13,7 +13,11 @@ pub struct Traffic {
 
 impl Default for Traffic {
     fn default() -> Self {
-        Self { received: Box::new([(0, 0); 256]), sent: Box::new([(0, 0); 256]), dropped: 0 }
+        Self {
+            received: Box::new([(0, 0); 256]),
+            sent: Box::new([(0, 0); 256]),
+            dropped: 0,
+        }
     }
 }
 
@@ -55,6 +59,9 @@ fn add(counters: &mut ByType, message_type: u8, bytes: usize) {
 }
 
 fn without_zeros(counters: &ByType) -> impl Iterator<Item = (u8, u64, u64)> {
-    let counted = counters.iter().enumerate().filter(|(_, (messages, _))| *messages > 0);
+    let counted = counters
+        .iter()
+        .enumerate()
+        .filter(|(_, (messages, _))| *messages > 0);
     counted.map(|(message_type, (messages, bytes))| (message_type as u8, *messages, *bytes))
 }

@@ -54,9 +54,17 @@ impl TransportThread {
             .name("byzantine-transport".to_owned())
             .spawn(move || run(config, sink, &stopped, &bound))
             .map_err(StartError::Runtime)?;
-        let ended = || StartError::Runtime(std::io::Error::other("the transport's thread ended at its start"));
+        let ended = || {
+            StartError::Runtime(std::io::Error::other(
+                "the transport's thread ended at its start",
+            ))
+        };
         let endpoint = wait_bound.recv().map_err(|_| ended())??;
-        Ok(Self { endpoint, stop, thread: Arc::new(Mutex::new(Some(thread))) })
+        Ok(Self {
+            endpoint,
+            stop,
+            thread: Arc::new(Mutex::new(Some(thread))),
+        })
     }
 
     /// The endpoint.
@@ -88,7 +96,9 @@ impl TransportThread {
     /// What waits for the end of the thread after [`TransportThread::stop`]; it may block for as
     /// long as connections take to close.
     pub fn joiner(&self) -> Joiner {
-        Joiner { thread: Arc::clone(&self.thread) }
+        Joiner {
+            thread: Arc::clone(&self.thread),
+        }
     }
 
     /// Closes all connections and ends the thread.
@@ -163,7 +173,9 @@ async fn pump(endpoint: &Endpoint, sink: &mut impl Sink) {
 fn destinations(to: u32) -> impl Iterator<Item = Source> {
     let client = (to & CLIENT_BIT != 0).then_some(Source::Client(to & !CLIENT_BIT));
     let set = if client.is_some() { 0 } else { to };
-    let peers = (0..REPLICAS_MAX as u8).filter(move |peer| set >> peer & 1 == 1).map(Source::Peer);
+    let peers = (0..REPLICAS_MAX as u8)
+        .filter(move |peer| set >> peer & 1 == 1)
+        .map(Source::Peer);
     client.into_iter().chain(peers)
 }
 
@@ -177,13 +189,22 @@ mod kinds {
 
 fn write_event(writer: &mut Writer, event: Event) {
     match event {
-        Event::Frame { from, lane, kind, payload } => {
+        Event::Frame {
+            from,
+            lane,
+            kind,
+            payload,
+        } => {
             let (peer, client) = match from {
                 Source::Peer(peer) => (peer, 0),
                 Source::Client(client) => (NO_PEER, client),
             };
             writer.record(kinds::FRAME, |body| {
-                body.u8(peer).u32(client).u8(lane as u8).u8(kind).raw(&payload);
+                body.u8(peer)
+                    .u32(client)
+                    .u8(lane as u8)
+                    .u8(kind)
+                    .raw(&payload);
             });
         }
         Event::PeerUp { peer, .. } => write_pair(writer, peer, 1),

@@ -68,8 +68,12 @@ mod tests {
     fn a_wake_from_another_thread_is_not_lost_and_unknown_handles_are_ignored() {
         let waker = Waker::register();
         let handle = waker.handle();
-        std::thread::spawn(move || wake(handle)).join().expect("no panic");
-        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        std::thread::spawn(move || wake(handle))
+            .join()
+            .expect("no panic");
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .expect("a runtime");
         runtime.block_on(waker.woken());
         drop(waker);
         wake(handle);

@@ -19,7 +19,12 @@ export class Conflicter implements Adversary {
     return undefined;
   }
 
-  private onVote(name: "prepare" | "commit", body: Vote, { frame }: Departure, hand: Hand): readonly Uint8Array[] | undefined {
+  private onVote(
+    name: "prepare" | "commit",
+    body: Vote,
+    { frame }: Departure,
+    hand: Hand,
+  ): readonly Uint8Array[] | undefined {
     const prng = hand.acts();
     if (prng === undefined) return undefined;
     if (prng.chance(0.2)) return [frame, frame, frame];

@@ -8,6 +8,7 @@ import { Equivocator } from "./equivocator.ts";
 import { Mutator } from "./mutator.ts";
 import { Omitter } from "./omitter.ts";
 import { Scribbler } from "./scribbler.ts";
+import { Usurper } from "./usurper.ts";
 
 const makers: Readonly<Record<AdversaryName, () => Adversary>> = {
   equivocator: () => new Equivocator(),
@@ -17,6 +18,7 @@ const makers: Readonly<Record<AdversaryName, () => Adversary>> = {
   omitter: () => new Omitter(),
   delayer: () => new Delayer(),
   accomplice: () => new Accomplice(),
+  usurper: () => new Usurper(),
 };
 
 export function makeAdversary(name: AdversaryName): Adversary {

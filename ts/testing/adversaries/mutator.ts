@@ -36,7 +36,8 @@ function mutate(name: BodyName, body: Bodies[BodyName], prng: Prng, hand: Hand):
 
 /** A proposal's digest is never sent, so it follows from what was changed. */
 function rehashed(body: Bodies[BodyName]): Bodies[BodyName] {
-  if ("time" in body && "bundles" in body && "digest" in body) return { ...body, digest: batchDigest(body) } as Bodies[BodyName];
+  if ("time" in body && "bundles" in body && "digest" in body)
+    return { ...body, digest: batchDigest(body) } as Bodies[BodyName];
   return body;
 }
 
@@ -46,7 +47,9 @@ function fieldsOf(value: unknown, path: Path): Path[] {
   if (typeof value === "string") return value.length === 16 ? [path] : [];
   if (value instanceof Uint8Array) return [path];
   if (value === null || typeof value !== "object") return [];
-  return Object.entries(value).flatMap(([key, inner]) => fieldsOf(inner, [...path, Array.isArray(value) ? Number(key) : key]));
+  return Object.entries(value).flatMap(([key, inner]) =>
+    fieldsOf(inner, [...path, Array.isArray(value) ? Number(key) : key]),
+  );
 }
 
 function replaced(value: unknown, path: Path, change: (value: unknown) => unknown): unknown {
@@ -58,7 +61,8 @@ function replaced(value: unknown, path: Path, change: (value: unknown) => unknow
 }
 
 function mutateField(value: unknown, prng: Prng, hand: Hand): unknown {
-  if (typeof value === "number") return Math.max(0, value + prng.pick([-1, 1, 1, -2, 2, 1000, Number.MAX_SAFE_INTEGER - value]));
+  if (typeof value === "number")
+    return Math.max(0, value + prng.pick([-1, 1, 1, -2, 2, 1000, Number.MAX_SAFE_INTEGER - value]));
   if (typeof value === "boolean") return !value;
   if (value instanceof Uint8Array) {
     const bytes = value.slice();

@@ -16,7 +16,8 @@ function scribble(frame: Uint8Array, prng: Prng, hand: Hand): Uint8Array {
   switch (prng.below(5)) {
     case 0: {
       const flipped = frame.slice();
-      for (let flips = prng.between(1, 3); flips > 0; flips--) flipped[prng.below(flipped.length)]! ^= 1 << prng.below(8);
+      for (let flips = prng.between(1, 3); flips > 0; flips--)
+        flipped[prng.below(flipped.length)]! ^= 1 << prng.below(8);
       return flipped;
     }
     case 1:

@@ -46,12 +46,17 @@ export class CommitQuorum implements Checker {
     const claim = `${replica}/${sequence}/${digest}`;
     if ((this.decided.get(claim)?.size ?? 0) > this.setting.f) return undefined;
     let most = 0;
-    for (const view of this.committedViews.get(claim) ?? []) most = Math.max(most, this.claims.get(`${claim}/${view}`)?.size ?? 0);
+    for (const view of this.committedViews.get(claim) ?? [])
+      most = Math.max(most, this.claims.get(`${claim}/${view}`)?.size ?? 0);
     if (most >= quorumOf(this.setting)) return undefined;
     return `replica ${replica} executed ${short(digest)} at ${sequence} on ${most} COMMITs and ${this.decided.get(claim)?.size ?? 0} DECIDED`;
   }
 
-  private count(replica: number, from: number, vote: { type: string; view: number; sequence: number; digest: string }): void {
+  private count(
+    replica: number,
+    from: number,
+    vote: { type: string; view: number; sequence: number; digest: string },
+  ): void {
     const claim = `${replica}/${vote.sequence}/${vote.digest}`;
     if (vote.type === "decided" && from !== replica) add(this.decided, claim, from);
     if (vote.type !== "commit") return;

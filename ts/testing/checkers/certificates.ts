@@ -44,7 +44,11 @@ export class CertificateUniqueness implements Checker {
     return this.unique(observation);
   }
 
-  private unique(vote: { readonly view: number; readonly sequence: number; readonly digest: string }): string | undefined {
+  private unique(vote: {
+    readonly view: number;
+    readonly sequence: number;
+    readonly digest: string;
+  }): string | undefined {
     const place = `${vote.view}/${vote.sequence}`;
     const known = this.prepared.get(place) ?? vote.digest;
     this.prepared.set(place, known);
@@ -67,7 +71,8 @@ export class ProposalsOfPrimary implements Checker {
 
   see(observation: Observation): string | undefined {
     if (observation.kind === "signed" && observation.vote.type === "prePrepare") {
-      if (observation.signer === observation.vote.view % this.setting.n) this.proposed.add(keyOf("prePrepare", observation.vote));
+      if (observation.signer === observation.vote.view % this.setting.n)
+        this.proposed.add(keyOf("prePrepare", observation.vote));
       return undefined;
     }
     if (observation.kind !== "emitted" || observation.vote.type !== "prepare") return undefined;
@@ -100,7 +105,8 @@ export class VerifiableCertificates implements Checker {
     const distinct = new Set(signers);
     if (distinct.size < quorumOf(this.setting)) return `${place} has ${distinct.size} signers`;
     for (const signer of distinct) {
-      if (!this.signatures.has(signer, phase, { view, sequence, digest })) return `${place} names ${signer}, who never signed that`;
+      if (!this.signatures.has(signer, phase, { view, sequence, digest }))
+        return `${place} names ${signer}, who never signed that`;
     }
     if (phase === "prepare" && !distinct.has(view % this.setting.n)) return `${place} lacks the primary's proposal`;
     return undefined;

@@ -14,6 +14,8 @@ export class ExactlyOnce implements Checker {
     const place = `${sequence}.${index}`;
     const before = this.applied.get(key);
     this.applied.set(key, place);
-    return before === undefined ? undefined : `replica ${replica} applied one operation at ${before} and again at ${place}`;
+    return before === undefined
+      ? undefined
+      : `replica ${replica} applied one operation at ${before} and again at ${place}`;
   }
 }

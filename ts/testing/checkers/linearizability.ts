@@ -21,7 +21,10 @@ export class Linearizability implements Checker {
   readonly name = "linearizability";
   readonly kinds = ["invoked", "returned", "applied"] as const;
   private readonly calls = new Map<string, Call>();
-  private readonly order = new Map<string, { readonly sequence: number; readonly index: number; readonly client: string; readonly operation: string }>();
+  private readonly order = new Map<
+    string,
+    { readonly sequence: number; readonly index: number; readonly client: string; readonly operation: string }
+  >();
   private readonly model: Model | undefined;
 
   /** Without a model only the order in real time is checked. */
@@ -32,7 +35,11 @@ export class Linearizability implements Checker {
   see(observation: Observation): string | undefined {
     switch (observation.kind) {
       case "invoked":
-        this.calls.set(`${observation.client}/${observation.operation}`, { invokedAt: observation.at, returned: undefined, place: -1 });
+        this.calls.set(`${observation.client}/${observation.operation}`, {
+          invokedAt: observation.at,
+          returned: undefined,
+          place: -1,
+        });
         return undefined;
       case "returned": {
         const call = this.calls.get(`${observation.client}/${observation.operation}`);
@@ -57,7 +64,8 @@ export class Linearizability implements Checker {
       if (call === undefined) continue;
       call.place = place;
       const wrong = call.returned === undefined ? undefined : compare(call.returned, expected, lastInvoked);
-      if (wrong !== undefined) return `operation ${applied.sequence}.${applied.index} of client ${applied.client}: ${wrong}`;
+      if (wrong !== undefined)
+        return `operation ${applied.sequence}.${applied.index} of client ${applied.client}: ${wrong}`;
       lastInvoked = Math.max(lastInvoked, call.invokedAt);
     }
     return undefined;
@@ -69,7 +77,8 @@ function compare(
   expected: { readonly status: string; readonly result: string } | undefined,
   lastInvoked: number,
 ): string | undefined {
-  if (returned.at < lastInvoked) return `returned at ${returned.at} ms, and stands after one invoked at ${lastInvoked} ms`;
+  if (returned.at < lastInvoked)
+    return `returned at ${returned.at} ms, and stands after one invoked at ${lastInvoked} ms`;
   if (expected === undefined || !["ok", "refused", "failed"].includes(returned.status)) return undefined;
   if (returned.status === expected.status && returned.result === expected.result) return undefined;
   return `returned ${returned.status} "${returned.result}", the model ${expected.status} "${expected.result}"`;

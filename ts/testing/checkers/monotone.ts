@@ -14,7 +14,10 @@ export class Monotone implements Checker {
       case "stable":
         return this.rises(`replica ${observation.replica}: low watermark`, observation.sequence);
       case "acknowledged":
-        return this.rises(`replica ${observation.replica}: acknowledged of session ${observation.session}`, observation.through);
+        return this.rises(
+          `replica ${observation.replica}: acknowledged of session ${observation.session}`,
+          observation.through,
+        );
       default:
         return undefined;
     }

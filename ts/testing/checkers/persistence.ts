@@ -29,7 +29,8 @@ export class PersistBeforeSend implements Checker {
     }
     if (observation.kind !== "left") return undefined;
     const { replica, what, after, durable, vote } = observation;
-    if (after > durable) return `replica ${replica} sent ${what}, which rests on record ${after}, with ${durable} durable`;
+    if (after > durable)
+      return `replica ${replica} sent ${what}, which rests on record ${after}, with ${durable} durable`;
     if (vote === undefined || implied(this.disk(replica), vote)) return undefined;
     return `replica ${replica} sent ${vote.type} of ${vote.sequence} in view ${vote.view} and its disk knows nothing of it`;
   }

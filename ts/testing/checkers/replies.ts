@@ -21,7 +21,9 @@ export class AcceptedReplies implements Checker {
       const set = this.applied.get(key);
       if (set === undefined) this.applied.set(key, new Set([observation.replica]));
       else set.add(observation.replica);
-      return this.denied.has(key) ? `replica ${observation.replica} executed what its client was told is not executed` : undefined;
+      return this.denied.has(key)
+        ? `replica ${observation.replica} executed what its client was told is not executed`
+        : undefined;
     }
     if (observation.kind !== "returned") return undefined;
     const key = `${observation.client}/${observation.operation}`;
@@ -37,7 +39,8 @@ export class AcceptedReplies implements Checker {
   finish(ending: Ending): string | undefined {
     for (const key of this.returned) {
       for (const replica of ending.core) {
-        if (!this.applied.get(key)?.has(replica)) return `replica ${replica} never executed an operation that its client saw executed`;
+        if (!this.applied.get(key)?.has(replica))
+          return `replica ${replica} never executed an operation that its client saw executed`;
       }
     }
     return undefined;

@@ -150,7 +150,9 @@ export class BodyStore {
 
   /** What the core named first; then pushed and clients' bundles in turns, as far as the room reaches. */
   private peek(): QueueName | undefined {
-    const turns: readonly QueueName[] = this.clientsTurn ? ["wanted", "clients", "pushed"] : ["wanted", "pushed", "clients"];
+    const turns: readonly QueueName[] = this.clientsTurn
+      ? ["wanted", "clients", "pushed"]
+      : ["wanted", "pushed", "clients"];
     for (const name of turns) {
       const queue = this.queues[name];
       while (queue[0] !== undefined && !this.waits(queue[0])) queue.shift();

@@ -64,7 +64,11 @@ export class ExecutionPort {
     const { run, sequence, digest, time, bundles } = action;
     const payloads = bundles.map((bundle) => this.payloadOf(bundle, bodyOf));
     if (payloads.some((payload) => payload === undefined)) {
-      this.around.history.fail(3, "validity", `replica ${this.owner.id} executes ${sequence} without holding its bodies`);
+      this.around.history.fail(
+        3,
+        "validity",
+        `replica ${this.owner.id} executes ${sequence} without holding its bodies`,
+      );
       return;
     }
     const batch: Batch = { sequence, timeMs: time, digest, bundles: payloads as Batch["bundles"] };
@@ -75,7 +79,8 @@ export class ExecutionPort {
     this.work(() => {
       this.executor.freeze(sequence);
       const digest = this.executor.root(sequence);
-      if (this.owner.honest) this.around.history.see({ kind: "checkpointed", replica: this.owner.id, sequence, digest });
+      if (this.owner.honest)
+        this.around.history.see({ kind: "checkpointed", replica: this.owner.id, sequence, digest });
       this.owner.onInput({ kind: "checkpointed", run, sequence, digest });
     });
   }
@@ -114,7 +119,10 @@ export class ExecutionPort {
     this.owner.onInput({ kind: "executed", run, through: sequence, sessions });
   }
 
-  private payloadOf(digest: Digest, bodyOf: (digest: Digest) => Body | undefined): Batch["bundles"][number] | undefined {
+  private payloadOf(
+    digest: Digest,
+    bodyOf: (digest: Digest) => Body | undefined,
+  ): Batch["bundles"][number] | undefined {
     const body = bodyOf(digest);
     if (body === undefined) return undefined;
     this.writer.reset();
@@ -131,16 +139,26 @@ export class ExecutionPort {
     this.around.scheduler.at(this.busyUntil, job);
   }
 
-  private send(client: ClientKey, session: SessionId, results: readonly ResultEntry[], content: ReplyContent, leave: Leave): void {
+  private send(
+    client: ClientKey,
+    session: SessionId,
+    results: readonly ResultEntry[],
+    content: ReplyContent,
+    leave: Leave,
+  ): void {
     const node = this.around.keyring.nodeOf(client);
     if (node === undefined) return;
     const entries = results.map((entry) => this.shortened(entry));
-    leave(node, sealBody("reply", { session, ...content, entries }, () => new Uint8Array(0)));
+    leave(
+      node,
+      sealBody("reply", { session, ...content, entries }, () => new Uint8Array(0)),
+    );
   }
 
   /** A long result travels in full from one replica, and as its digest from the others. */
   private shortened({ sequence, status, result }: ResultEntry): ReplyEntry {
-    const full = result.length <= SHORT_RESULT_BYTES || sequence % this.around.options.n === (this.owner.id as ReplicaId);
+    const full =
+      result.length <= SHORT_RESULT_BYTES || sequence % this.around.options.n === (this.owner.id as ReplicaId);
     const outcome: Outcome = full ? { status, result } : { status, digest: resultDigest(status, result) };
     return { sequence, ...outcome };
   }

@@ -30,14 +30,7 @@ const CHECKPOINTS_MAX = 16;
 
 /** What became of a vote. */
 export type VoteVerdict =
-  | "taken"
-  | "duplicate"
-  | "conflict"
-  | "primaryVoted"
-  | "wrongView"
-  | "belowWindow"
-  | "aboveWindow"
-  | "badSignature";
+  "taken" | "duplicate" | "conflict" | "primaryVoted" | "wrongView" | "belowWindow" | "aboveWindow" | "badSignature";
 
 export interface VoteFacts {
   readonly view: View;
@@ -71,10 +64,13 @@ export interface VoteTableOptions {
 export class VoteTable implements SignatureSource {
   private readonly instances = new Map<string, Instance>();
   private readonly proposals = new Map<string, Map<Digest, Uint8Array>>();
-  private readonly checkpoints = new Map<ReplicaId, Map<Sequence, { readonly digest: Digest; readonly signature: Uint8Array }>>();
+  private readonly checkpoints = new Map<
+    ReplicaId,
+    Map<Sequence, { readonly digest: Digest; readonly signature: Uint8Array }>
+  >();
   /** Signatures of our own votes, which are not handed up. */
   private readonly own = new Map<string, Uint8Array>();
-  private readonly grown: Slot[] = [];
+  private grown: Slot[] = [];
   private readonly conflicts: Input[] = [];
   private readonly n: number;
   private readonly me: ReplicaId;
@@ -96,6 +92,7 @@ export class VoteTable implements SignatureSource {
     this.low = low;
     this.high = high;
     this.views = pending === undefined ? [view, view + 1] : [view, view + 1, pending, pending + 1];
+    this.grown = this.grown.filter((slot) => slot.sequence > low && this.views.includes(slot.view));
     for (const [key, instance] of this.instances) {
       const slot = instance.slots.values().next().value;
       if (slot !== undefined && (slot.sequence <= low || !this.views.includes(slot.view))) this.instances.delete(key);
@@ -108,7 +105,13 @@ export class VoteTable implements SignatureSource {
   }
 
   /** Takes a vote from the connection of `from`; `verify` is asked only where the vote would count. */
-  take(from: ReplicaId, phase: Phase, vote: VoteFacts, signature: Uint8Array | undefined, verify: () => boolean): VoteVerdict {
+  take(
+    from: ReplicaId,
+    phase: Phase,
+    vote: VoteFacts,
+    signature: Uint8Array | undefined,
+    verify: () => boolean,
+  ): VoteVerdict {
     if (!this.views.includes(vote.view)) return "wrongView";
     if (vote.sequence <= this.low) return "belowWindow";
     if (vote.sequence > this.high) return "aboveWindow";
@@ -223,7 +226,13 @@ export class VoteTable implements SignatureSource {
     return this.proposals.get(`${view}/${sequence}`)?.get(digest) ?? new Uint8Array(SIGNATURE_BYTES);
   }
 
-  private fill(instance: Instance, phase: Phase, vote: VoteFacts, from: ReplicaId, signature: Uint8Array | undefined): void {
+  private fill(
+    instance: Instance,
+    phase: Phase,
+    vote: VoteFacts,
+    from: ReplicaId,
+    signature: Uint8Array | undefined,
+  ): void {
     let slot = instance.slots.get(vote.digest);
     if (slot === undefined) {
       slot = { ...vote, phase, signers: EMPTY_SET, signatures: [], grown: false };

@@ -79,10 +79,17 @@ impl NativeConfig {
     pub fn transport(&self) -> Result<Config> {
         let members = self.members.iter().enumerate().map(|(id, member)| {
             let key = exact(&format!("members[{id}].key"), &member.key)?;
-            Ok(Member { id: id as u8, key, address: member.address.clone() })
+            Ok(Member {
+                id: id as u8,
+                key,
+                address: member.address.clone(),
+            })
         });
         let hello = self.hello.iter().map(|field| {
-            Ok(HelloField { name: field.name.clone(), digest: exact("hello.digest", &field.digest)? })
+            Ok(HelloField {
+                name: field.name.clone(),
+                digest: exact("hello.digest", &field.digest)?,
+            })
         });
         let mut limits = Limits::default();
         if let Some(mtu) = self.mtu {
@@ -95,14 +102,18 @@ impl NativeConfig {
             identity: self.secret()?,
             role: match self.me {
                 None => Role::Client,
-                Some(_) => Role::Replica { id: self.replica()? },
+                Some(_) => Role::Replica {
+                    id: self.replica()?,
+                },
             },
             listen: self.listen()?,
             members: members.collect::<Result<_>>()?,
             clients: match &self.clients {
                 None => ClientPolicy::Any,
                 Some(keys) => ClientPolicy::Listed(
-                    keys.iter().map(|key| exact("clients[]", key)).collect::<Result<_>>()?,
+                    keys.iter()
+                        .map(|key| exact("clients[]", key))
+                        .collect::<Result<_>>()?,
                 ),
             },
             hello: hello.collect::<Result<_>>()?,
@@ -113,22 +124,38 @@ impl NativeConfig {
     /// For a replica's engine.
     pub fn engine(&self) -> Result<EngineConfig> {
         let n = self.members.len() as u8;
-        let f = u8::try_from(self.max_faults).ok().filter(|f| u32::from(*f) * 3 < u32::from(n));
-        let f = f.ok_or_else(|| invalid("maxFaults", "at most a third of the members less one, rounded down"))?;
+        let f = u8::try_from(self.max_faults)
+            .ok()
+            .filter(|f| u32::from(*f) * 3 < u32::from(n));
+        let f = f.ok_or_else(|| {
+            invalid(
+                "maxFaults",
+                "at most a third of the members less one, rounded down",
+            )
+        })?;
         if self.limits.batch_bytes_max > BATCH_BYTES_CEILING {
             return Err(invalid("limits.batchBytesMax", "at most 4 MiB"));
         }
         let keys = self.members.iter().enumerate().map(|(id, member)| {
-            PublicKey::from_bytes(&member.key).map_err(|error| failure("INVALID_KEY", format!("members[{id}].key: {error}")))
+            PublicKey::from_bytes(&member.key)
+                .map_err(|error| failure("INVALID_KEY", format!("members[{id}].key: {error}")))
         });
         Ok(EngineConfig {
-            quorums: Quorums { n, f, me: self.replica()? },
+            quorums: Quorums {
+                n,
+                f,
+                me: self.replica()?,
+            },
             domain: self.domain()?,
             secret: self.secret()?,
             members: keys.collect::<Result<_>>()?,
             clients: match &self.clients {
                 None => None,
-                Some(keys) => Some(keys.iter().map(|key| exact("clients[]", key)).collect::<Result<_>>()?),
+                Some(keys) => Some(
+                    keys.iter()
+                        .map(|key| exact("clients[]", key))
+                        .collect::<Result<_>>()?,
+                ),
             },
             limits: EngineLimits {
                 operation_bytes_max: self.limits.operation_bytes_max as usize,
@@ -138,21 +165,28 @@ impl NativeConfig {
     }
 
     fn domain(&self) -> Result<Domain> {
-        Ok(Domain::new(exact("clusterId", &self.cluster_id)?, super::counter("epoch", self.epoch)?))
+        Ok(Domain::new(
+            exact("clusterId", &self.cluster_id)?,
+            super::counter("epoch", self.epoch)?,
+        ))
     }
 
     fn replica(&self) -> Result<u8> {
         let count = self.members.len();
         let me = self.me.filter(|me| (*me as usize) < count);
-        me.map(|me| me as u8).ok_or_else(|| invalid("me", "the place of this replica among the members"))
+        me.map(|me| me as u8)
+            .ok_or_else(|| invalid("me", "the place of this replica among the members"))
     }
 
     fn secret(&self) -> Result<SecretKey> {
-        SecretKey::from_pkcs8_pem(&self.secret_key_pem).map_err(|error| failure("INVALID_KEY", error))
+        SecretKey::from_pkcs8_pem(&self.secret_key_pem)
+            .map_err(|error| failure("INVALID_KEY", error))
     }
 
     fn listen(&self) -> Result<Option<SocketAddr>> {
-        let Some(host) = &self.listen_host else { return Ok(None) };
+        let Some(host) = &self.listen_host else {
+            return Ok(None);
+        };
         let port = self.listen_port.and_then(|port| u16::try_from(port).ok());
         let port = port.ok_or_else(|| invalid("listenPort", "0 to 65535"))?;
         let mut found = (host.as_str(), port)
@@ -172,7 +206,9 @@ fn invalid(field: &str, accepted: &str) -> Error {
 /// What a failed bind is to the caller.
 pub fn transport_failure(error: &TransportError) -> Error {
     match error {
-        TransportError::Config { field, problem } => failure("INVALID_CONFIG", format!("{field}: {problem}")),
+        TransportError::Config { field, problem } => {
+            failure("INVALID_CONFIG", format!("{field}: {problem}"))
+        }
         TransportError::Socket(error) => failure("LISTEN_FAILED", error),
         TransportError::Tls(problem) => failure("INVALID_KEY", problem),
         TransportError::NoRuntime => failure("NATIVE_BINDING", error),

@@ -1,6 +1,8 @@
 //! Keys, signatures and digests for TypeScript.
 
-use byzantine_crypto::{Domain, Item, KeyError, PublicKey, SecretKey, bundle_digest, sha256, verify_batch};
+use byzantine_crypto::{
+    Domain, Item, KeyError, PublicKey, SecretKey, bundle_digest, sha256, verify_batch,
+};
 use napi::bindgen_prelude::{Error, Result, Uint8Array, Uint8ArraySlice};
 use napi_derive::napi;
 
@@ -30,9 +32,19 @@ impl NativeSigner {
 
     /// Signs a payload within its domain; 64 bytes.
     #[napi(catch_unwind)]
-    pub fn sign(&self, cluster_id: &[u8], epoch: f64, message_type: u8, payload: &[u8]) -> Result<Uint8Array> {
+    pub fn sign(
+        &self,
+        cluster_id: &[u8],
+        epoch: f64,
+        message_type: u8,
+        payload: &[u8],
+    ) -> Result<Uint8Array> {
         let domain = domain(cluster_id, epoch)?;
-        Ok(self.secret.sign(&[&domain.prefix(message_type), payload]).to_vec().into())
+        Ok(self
+            .secret
+            .sign(&[&domain.prefix(message_type), payload])
+            .to_vec()
+            .into())
     }
 }
 
@@ -47,23 +59,46 @@ pub fn generate_key() -> Result<String> {
 #[napi(catch_unwind)]
 pub fn public_key_of(secret_key_pem: String) -> Result<String> {
     let secret = SecretKey::from_pkcs8_pem(&secret_key_pem).map_err(key_failure)?;
-    Ok(secret.public().as_bytes().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(secret
+        .public()
+        .as_bytes()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect())
 }
 
 /// Empty, or why these bytes are no public key that is accepted.
 #[napi(catch_unwind)]
 pub fn check_public_key(key: &[u8]) -> String {
-    PublicKey::from_bytes(key).err().map(|error| error.to_string()).unwrap_or_default()
+    PublicKey::from_bytes(key)
+        .err()
+        .map(|error| error.to_string())
+        .unwrap_or_default()
 }
 
 /// Whether a signature is valid within its domain. A key that is not accepted has no valid one.
 #[napi(catch_unwind)]
-pub fn verify(key: &[u8], cluster_id: &[u8], epoch: f64, message_type: u8, payload: &[u8], signature: &[u8]) -> Result<bool> {
+pub fn verify(
+    key: &[u8],
+    cluster_id: &[u8],
+    epoch: f64,
+    message_type: u8,
+    payload: &[u8],
+    signature: &[u8],
+) -> Result<bool> {
     let context = domain(cluster_id, epoch)?.prefix(message_type);
-    let (Ok(key), Ok(signature)) = (PublicKey::from_bytes(key), <&Signature>::try_from(signature)) else {
+    let (Ok(key), Ok(signature)) = (
+        PublicKey::from_bytes(key),
+        <&Signature>::try_from(signature),
+    ) else {
         return Ok(false);
     };
-    let item = Item { key: &key, context: &context, message: payload, signature };
+    let item = Item {
+        key: &key,
+        context: &context,
+        message: payload,
+        signature,
+    };
     Ok(byzantine_crypto::verify::verify(&item))
 }
 
@@ -75,15 +110,29 @@ pub fn verify_records(cluster_id: &[u8], epoch: f64, items: &[u8]) -> Result<Uin
     let mut records = Vec::new();
     while reader.remaining() > 0 {
         records.push(read_item(&mut reader, &domain).map_err(|error| {
-            failure("INVALID_ARGUMENT", format!("item {} is malformed: {}", records.len(), error.name()))
+            failure(
+                "INVALID_ARGUMENT",
+                format!("item {} is malformed: {}", records.len(), error.name()),
+            )
         })?);
     }
     let mut verdicts = vec![0u8; records.len()];
-    let keyed = records.iter().enumerate().filter_map(|(place, record)| Some((place, record.key.as_ref()?, record)));
+    let keyed = records
+        .iter()
+        .enumerate()
+        .filter_map(|(place, record)| Some((place, record.key.as_ref()?, record)));
     let (places, checked): (Vec<usize>, Vec<Item<'_>>) = keyed
         .map(|(place, key, record)| {
             let (message, signature) = (record.payload, record.signature);
-            (place, Item { key, context: &record.context, message, signature })
+            (
+                place,
+                Item {
+                    key,
+                    context: &record.context,
+                    message,
+                    signature,
+                },
+            )
         })
         .unzip();
     for (place, verdict) in places.into_iter().zip(verify_batch(&checked)) {
@@ -105,7 +154,12 @@ fn read_item<'a>(
 ) -> std::result::Result<Record<'a>, crate::wire::DecodeError> {
     let key = PublicKey::from_bytes(reader.array::<32>()?).ok();
     let context = domain.prefix(reader.u8()?);
-    Ok(Record { key, context, payload: reader.bytes()?, signature: reader.array()? })
+    Ok(Record {
+        key,
+        context,
+        payload: reader.bytes()?,
+        signature: reader.array()?,
+    })
 }
 
 /// SHA-256; 32 bytes.
@@ -127,29 +181,48 @@ pub fn batch_digest(time_ms: f64, digests: &[u8]) -> Result<Uint8Array> {
     if !rest.is_empty() {
         return Err(failure("INVALID_ARGUMENT", "digests are 32 bytes each"));
     }
-    Ok(byzantine_crypto::batch_digest(counter("timeMs", time_ms)?, bundles).to_vec().into())
+    Ok(
+        byzantine_crypto::batch_digest(counter("timeMs", time_ms)?, bundles)
+            .to_vec()
+            .into(),
+    )
 }
 
 /// Digest of an operation's result; 32 bytes.
 #[napi(catch_unwind)]
 pub fn result_digest(status: u8, result: &[u8]) -> Uint8Array {
-    byzantine_crypto::result_digest(status, result).to_vec().into()
+    byzantine_crypto::result_digest(status, result)
+        .to_vec()
+        .into()
 }
 
 /// Writes the SHA-256 of `input[ends[i-1]..ends[i]]` to `output[32 * i..]` for the first `count`
 /// ends. Input and output must not share memory.
 #[napi(catch_unwind)]
-pub fn hash_many(input: &[u8], ends: &[u32], count: u32, mut output: Uint8ArraySlice<'_>) -> Result<()> {
+pub fn hash_many(
+    input: &[u8],
+    ends: &[u32],
+    count: u32,
+    mut output: Uint8ArraySlice<'_>,
+) -> Result<()> {
     let output = exclusive(&mut output, input)?;
     let count = count as usize;
     let bad = |text: &str| failure("INVALID_ARGUMENT", text);
-    let ends = ends.get(..count).ok_or_else(|| bad("count is more than there are ends"))?;
+    let ends = ends
+        .get(..count)
+        .ok_or_else(|| bad("count is more than there are ends"))?;
     let (digests, _) = output.as_chunks_mut::<32>();
-    let digests: &mut [Digest] = digests.get_mut(..count).ok_or_else(|| bad("output holds fewer digests than count"))?;
+    let digests: &mut [Digest] = digests
+        .get_mut(..count)
+        .ok_or_else(|| bad("output holds fewer digests than count"))?;
     let mut start = 0;
     for (end, digest) in ends.iter().zip(digests) {
         let end = *end as usize;
-        *digest = sha256(input.get(start..end).ok_or_else(|| bad("ends ascend within the input"))?);
+        *digest = sha256(
+            input
+                .get(start..end)
+                .ok_or_else(|| bad("ends ascend within the input"))?,
+        );
         start = end;
     }
     Ok(())
@@ -158,7 +231,10 @@ pub fn hash_many(input: &[u8], ends: &[u32], count: u32, mut output: Uint8ArrayS
 /// Empty, or the name of what is wrong first with a payload of this type.
 #[napi(catch_unwind)]
 pub fn decode_check(message_type: u8, payload: &[u8]) -> String {
-    check::decode_check(message_type, payload).err().map_or("", |error| error.name()).to_owned()
+    check::decode_check(message_type, payload)
+        .err()
+        .map_or("", |error| error.name())
+        .to_owned()
 }
 
 /// The addon's version, which is the package's.
@@ -168,7 +244,10 @@ pub fn native_version() -> String {
 }
 
 fn domain(cluster_id: &[u8], epoch: f64) -> Result<Domain> {
-    Ok(Domain::new(exact("clusterId", cluster_id)?, counter("epoch", epoch)?))
+    Ok(Domain::new(
+        exact("clusterId", cluster_id)?,
+        counter("epoch", epoch)?,
+    ))
 }
 
 fn key_failure(error: KeyError) -> Error {

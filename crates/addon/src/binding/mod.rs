@@ -18,7 +18,12 @@ fn failure(code: &str, text: impl std::fmt::Display) -> Error {
 
 /// Exactly N bytes.
 fn exact<const N: usize>(what: &str, bytes: &[u8]) -> Result<[u8; N]> {
-    bytes.try_into().map_err(|_| failure("INVALID_ARGUMENT", format!("{what} is {N} bytes, not {}", bytes.len())))
+    bytes.try_into().map_err(|_| {
+        failure(
+            "INVALID_ARGUMENT",
+            format!("{what} is {N} bytes, not {}", bytes.len()),
+        )
+    })
 }
 
 /// A counter of the protocol: an integer of at most 2^53−1.
@@ -26,7 +31,10 @@ fn counter(what: &str, value: f64) -> Result<u64> {
     if value >= 0.0 && value <= crate::wire::U53_MAX as f64 && value.fract() == 0.0 {
         Ok(value as u64)
     } else {
-        Err(failure("INVALID_ARGUMENT", format!("{what} is an integer from 0 to 2^53-1, not {value}")))
+        Err(failure(
+            "INVALID_ARGUMENT",
+            format!("{what} is an integer from 0 to 2^53-1, not {value}"),
+        ))
     }
 }
 

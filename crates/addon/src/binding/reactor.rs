@@ -32,9 +32,18 @@ impl NativeReactor {
         if config.listen_host.is_none() {
             return Err(failure("INVALID_CONFIG", "listenHost: a replica listens"));
         }
-        let reactor = Reactor::start(config.transport()?, config.engine()?).map_err(|error| start_failure(&error))?;
-        let (wake_handle, local_port) = (reactor.wake_handle(), reactor.endpoint().local_address().port());
-        Ok(Self { reactor: Some(reactor), wake_handle, local_port, objects: 0 })
+        let reactor = Reactor::start(config.transport()?, config.engine()?)
+            .map_err(|error| start_failure(&error))?;
+        let (wake_handle, local_port) = (
+            reactor.wake_handle(),
+            reactor.endpoint().local_address().port(),
+        );
+        Ok(Self {
+            reactor: Some(reactor),
+            wake_handle,
+            local_port,
+            objects: 0,
+        })
     }
 
     /// One turn (WIRE.md §7): `length` bytes of `actions`; returns how many bytes `output` holds.
@@ -52,12 +61,17 @@ impl NativeReactor {
             .get(..length as usize)
             .ok_or_else(|| failure("INVALID_ARGUMENT", "length is more than the actions hold"))?;
         if output.len() < OUTPUT_BYTES_MIN {
-            return Err(failure("INVALID_ARGUMENT", format!("output holds less than {OUTPUT_BYTES_MIN} bytes")));
+            return Err(failure(
+                "INVALID_ARGUMENT",
+                format!("output holds less than {OUTPUT_BYTES_MIN} bytes"),
+            ));
         }
         // Not a number and negative times poll; the reactor caps long ones.
         let wait = Duration::try_from_secs_f64(wait_ms.max(0.0) / 1000.0).unwrap_or(Duration::MAX);
         let written = self.open()?.turn(actions, output, wait);
-        written.map(|bytes| bytes as u32).map_err(|fault| failure("INVALID_ARGUMENT", fault))
+        written
+            .map(|bytes| bytes as u32)
+            .map_err(|fault| failure("INVALID_ARGUMENT", fault))
     }
 
     /// The number for `wakeReactor`.
@@ -75,7 +89,8 @@ impl NativeReactor {
     /// Where a replica is reached from now on.
     #[napi(catch_unwind)]
     pub fn set_member_address(&mut self, replica: u32, address: String) -> Result<()> {
-        let replica = u8::try_from(replica).map_err(|_| failure("INVALID_ARGUMENT", "no such replica"))?;
+        let replica =
+            u8::try_from(replica).map_err(|_| failure("INVALID_ARGUMENT", "no such replica"))?;
         self.open()?.endpoint().set_member_address(replica, address);
         Ok(())
     }
@@ -83,7 +98,13 @@ impl NativeReactor {
     /// Signatures of `signers` under a prepared certificate, 64 bytes each by replica ascending, or
     /// fewer bytes where one of them is not held.
     #[napi(catch_unwind)]
-    pub fn prepared_certificate(&mut self, view: f64, sequence: f64, digest: &[u8], signers: u32) -> Result<Uint8Array> {
+    pub fn prepared_certificate(
+        &mut self,
+        view: f64,
+        sequence: f64,
+        digest: &[u8],
+        signers: u32,
+    ) -> Result<Uint8Array> {
         let name = Name {
             view: counter("view", view)?,
             sequence: counter("sequence", sequence)?,
@@ -95,23 +116,43 @@ impl NativeReactor {
 
     /// The same for a stable checkpoint.
     #[napi(catch_unwind)]
-    pub fn stable_certificate(&mut self, sequence: f64, digest: &[u8], signers: u32) -> Result<Uint8Array> {
+    pub fn stable_certificate(
+        &mut self,
+        sequence: f64,
+        digest: &[u8],
+        signers: u32,
+    ) -> Result<Uint8Array> {
         let (sequence, digest) = (counter("sequence", sequence)?, exact("digest", digest)?);
-        let votes = self.open()?.engine().votes().checkpoints().certificate(sequence, &digest);
+        let votes = self
+            .open()?
+            .engine()
+            .votes()
+            .checkpoints()
+            .certificate(sequence, &digest);
         Ok(self.pick(&votes, signers))
     }
 
     /// Our PRE-PREPARE signature under (view, sequence, digest), 64 bytes; it is filed as sent.
     #[napi(catch_unwind)]
-    pub fn proposal_signature(&mut self, view: f64, sequence: f64, digest: &[u8]) -> Result<Uint8Array> {
+    pub fn proposal_signature(
+        &mut self,
+        view: f64,
+        sequence: f64,
+        digest: &[u8],
+    ) -> Result<Uint8Array> {
         let name = Name {
             view: counter("view", view)?,
             sequence: counter("sequence", sequence)?,
             digest: exact("digest", digest)?,
         };
-        let signature = self.open()?.engine_mut().sign_name(types::PRE_PREPARE, &name);
+        let signature = self
+            .open()?
+            .engine_mut()
+            .sign_name(types::PRE_PREPARE, &name);
         self.objects += 1;
-        signature.map(|bytes| bytes.to_vec().into()).map_err(|fault| failure("INVALID_ARGUMENT", fault))
+        signature
+            .map(|bytes| bytes.to_vec().into())
+            .map_err(|fault| failure("INVALID_ARGUMENT", fault))
     }
 
     /// The two messages that a CONFLICT names, records `u8 type | u32 length | signed payload |
@@ -119,7 +160,13 @@ impl NativeReactor {
     #[napi(catch_unwind)]
     pub fn evidence(&mut self, digest: &[u8]) -> Result<Uint8Array> {
         let digest = exact("digest", digest)?;
-        let evidence = self.open()?.engine().votes().evidence(&digest).unwrap_or_default().to_vec();
+        let evidence = self
+            .open()?
+            .engine()
+            .votes()
+            .evidence(&digest)
+            .unwrap_or_default()
+            .to_vec();
         self.objects += 1;
         Ok(evidence.into())
     }
@@ -136,20 +183,29 @@ impl NativeReactor {
     #[napi(catch_unwind)]
     pub fn shutdown(&mut self, within_ms: u32) {
         if let Some(reactor) = self.reactor.take() {
-            reactor.shutdown(Duration::from_millis(u64::from(within_ms.min(SHUTDOWN_MAX_MS))));
+            reactor.shutdown(Duration::from_millis(u64::from(
+                within_ms.min(SHUTDOWN_MAX_MS),
+            )));
         }
     }
 }
 
 impl NativeReactor {
     fn open(&mut self) -> Result<&mut Reactor> {
-        self.reactor.as_mut().ok_or_else(|| failure("CLOSED", "the reactor was shut down"))
+        self.reactor
+            .as_mut()
+            .ok_or_else(|| failure("CLOSED", "the reactor was shut down"))
     }
 
     fn pick(&mut self, votes: &[(u8, Signature)], signers: u32) -> Uint8Array {
         self.objects += 1;
-        let picked = votes.iter().filter(|(replica, _)| signers.checked_shr(u32::from(*replica)).unwrap_or(0) & 1 == 1);
-        picked.flat_map(|(_, signature)| *signature).collect::<Vec<u8>>().into()
+        let picked = votes
+            .iter()
+            .filter(|(replica, _)| signers.checked_shr(u32::from(*replica)).unwrap_or(0) & 1 == 1);
+        picked
+            .flat_map(|(_, signature)| *signature)
+            .collect::<Vec<u8>>()
+            .into()
     }
 }
 

@@ -158,7 +158,10 @@ pub fn of_endpoint(statistics: Statistics) -> NativeStatistics {
         refused: statistics
             .refused
             .into_iter()
-            .map(|(reason, count)| NativeRefused { reason: reason.to_owned(), count: count as f64 })
+            .map(|(reason, count)| NativeRefused {
+                reason: reason.to_owned(),
+                count: count as f64,
+            })
             .collect(),
         waiting_bytes: statistics.waiting_bytes as f64,
         reactor: None,
@@ -171,11 +174,14 @@ pub fn of_reactor(reactor: &Reactor, objects: u64) -> NativeStatistics {
     let (turns, work) = (reactor.turns(), engine.work());
     let (bodies, body_bytes, bundles_waiting) = engine.bodies().sizes();
     let (fetches, batches, vote_slots) = engine.depths();
-    let rejected = engine.rejections().totals().map(|(reason, peer, count)| NativeRejected {
-        reason: u32::from(reason),
-        peer: u32::from(peer),
-        count: count as f64,
-    });
+    let rejected = engine
+        .rejections()
+        .totals()
+        .map(|(reason, peer, count)| NativeRejected {
+            reason: u32::from(reason),
+            peer: u32::from(peer),
+            count: count as f64,
+        });
     let own = NativeReactorStatistics {
         received: engine.traffic().all_received().map(of_type).collect(),
         sent: engine.traffic().all_sent().map(of_type).collect(),
@@ -197,7 +203,10 @@ pub fn of_reactor(reactor: &Reactor, objects: u64) -> NativeStatistics {
         verify_batch_max: work.verify_batch_max as f64,
         signatures_made: work.signed as f64,
     };
-    NativeStatistics { reactor: Some(own), ..of_endpoint(reactor.statistics()) }
+    NativeStatistics {
+        reactor: Some(own),
+        ..of_endpoint(reactor.statistics())
+    }
 }
 
 fn of_peer(peer: PeerStatistics) -> NativePeerStatistics {
@@ -206,7 +215,11 @@ fn of_peer(peer: PeerStatistics) -> NativePeerStatistics {
         connected: peer.connected,
         rtt_ms: peer.rtt.map(|rtt| rtt.as_secs_f64() * 1000.0),
         traffic: of_traffic(&peer.traffic),
-        queued_bytes: peer.queued_bytes.iter().map(|bytes| *bytes as f64).collect(),
+        queued_bytes: peer
+            .queued_bytes
+            .iter()
+            .map(|bytes| *bytes as f64)
+            .collect(),
         connects: peer.connects as f64,
         dial_failures: peer.dial_failures as f64,
         last_error: peer.last_error,
@@ -225,5 +238,9 @@ fn of_traffic(traffic: &Traffic) -> NativeTraffic {
 }
 
 fn of_type((message_type, messages, bytes): (u8, u64, u64)) -> NativeTypeCount {
-    NativeTypeCount { message_type: u32::from(message_type), messages: messages as f64, bytes: bytes as f64 }
+    NativeTypeCount {
+        message_type: u32::from(message_type),
+        messages: messages as f64,
+        bytes: bytes as f64,
+    }
 }

@@ -61,19 +61,34 @@ impl NativeTransport {
             .callee_handled::<false>()
             .max_queue_size::<1>()
             .build()?;
-        let sink = JavaScriptSink { callback, delivered: Arc::new(Notify::new()) };
+        let sink = JavaScriptSink {
+            callback,
+            delivered: Arc::new(Notify::new()),
+        };
         let listens = config.listen_host.is_some();
-        let thread = TransportThread::start(config.transport()?, sink).map_err(|error| start_failure(&error))?;
-        let local_port = if listens { thread.endpoint().local_address().port() } else { 0 };
-        Ok(Self { joiner: Arc::new(thread.joiner()), thread: Some(thread), local_port })
+        let thread = TransportThread::start(config.transport()?, sink)
+            .map_err(|error| start_failure(&error))?;
+        let local_port = if listens {
+            thread.endpoint().local_address().port()
+        } else {
+            0
+        };
+        Ok(Self {
+            joiner: Arc::new(thread.joiner()),
+            thread: Some(thread),
+            local_port,
+        })
     }
 
     /// Sends records `u32 to | u8 lane | u8 type | u32 length | payload`; nothing is signed.
     #[napi(catch_unwind)]
     pub fn send(&self, records: &[u8]) -> Result<()> {
-        self.open()?
-            .send(records)
-            .map_err(|error| failure("INVALID_ARGUMENT", format!("a record is malformed: {}", error.name())))
+        self.open()?.send(records).map_err(|error| {
+            failure(
+                "INVALID_ARGUMENT",
+                format!("a record is malformed: {}", error.name()),
+            )
+        })
     }
 
     /// The UDP port; 0 when not listening.
@@ -85,7 +100,8 @@ impl NativeTransport {
     /// Where a replica is reached from now on.
     #[napi(catch_unwind)]
     pub fn set_member_address(&self, replica: u32, address: String) -> Result<()> {
-        let replica = u8::try_from(replica).map_err(|_| failure("INVALID_ARGUMENT", "no such replica"))?;
+        let replica =
+            u8::try_from(replica).map_err(|_| failure("INVALID_ARGUMENT", "no such replica"))?;
         self.open()?.endpoint().set_member_address(replica, address);
         Ok(())
     }
@@ -102,13 +118,17 @@ impl NativeTransport {
         if let Some(thread) = self.thread.take() {
             thread.stop();
         }
-        AsyncTask::new(Close { joiner: Arc::clone(&self.joiner) })
+        AsyncTask::new(Close {
+            joiner: Arc::clone(&self.joiner),
+        })
     }
 }
 
 impl NativeTransport {
     fn open(&self) -> Result<&TransportThread> {
-        self.thread.as_ref().ok_or_else(|| failure("CLOSED", "the transport was closed"))
+        self.thread
+            .as_ref()
+            .ok_or_else(|| failure("CLOSED", "the transport was closed"))
     }
 }
 

@@ -9,8 +9,8 @@ use crate::links::Links;
 use crate::records::{Action, InputKind, MalformedAction};
 use crate::wire::types::*;
 use crate::wire::{
-    Batch, Checkpoint, DecodeError, Digest, FetchKind, Name, PrePrepare, REPLICAS_MAX, Reader, Reply, SIGNATURE_LENGTH,
-    Signature, Vote,
+    Batch, Checkpoint, DecodeError, Digest, FetchKind, Name, PrePrepare, REPLICAS_MAX, Reader,
+    Reply, SIGNATURE_LENGTH, Signature, Vote,
 };
 
 /// An action that cannot be carried out: a bug of this release, which ends the turn.
@@ -36,18 +36,35 @@ pub enum Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Record(MalformedAction { kind, offset, error }) => {
-                write!(formatter, "the action of kind {kind} at byte {offset} is malformed: {}", error.name())
+            Self::Record(MalformedAction {
+                kind,
+                offset,
+                error,
+            }) => {
+                write!(
+                    formatter,
+                    "the action of kind {kind} at byte {offset} is malformed: {}",
+                    error.name()
+                )
             }
             Self::Payload(message_type, error) => {
-                write!(formatter, "a payload of type {message_type:#04x} is malformed: {}", error.name())
+                write!(
+                    formatter,
+                    "a payload of type {message_type:#04x} is malformed: {}",
+                    error.name()
+                )
             }
-            Self::Contradiction { message_type, sequence } => write!(
+            Self::Contradiction {
+                message_type,
+                sequence,
+            } => write!(
                 formatter,
                 "type {message_type:#04x} at sequence {sequence} contradicts what this replica signed there before"
             ),
             Self::MissingBody => formatter.write_str("a batch names a body that is not held"),
-            Self::TooManyPins => formatter.write_str("more bodies are pinned than the store allows"),
+            Self::TooManyPins => {
+                formatter.write_str("more bodies are pinned than the store allows")
+            }
         }
     }
 }
@@ -59,12 +76,24 @@ impl Engine {
     /// [`Fault`]; nothing that a peer or a client sends leads to one.
     pub fn apply(&mut self, action: Action<'_>, links: &impl Links) -> Result<(), Fault> {
         match action {
-            Action::Send { to, message_type, payload } => return self.send(to, message_type, payload, links),
-            Action::Assemble { view, sequence, batch } => self.assemble(view, sequence, &batch),
+            Action::Send {
+                to,
+                message_type,
+                payload,
+            } => return self.send(to, message_type, payload, links),
+            Action::Assemble {
+                view,
+                sequence,
+                batch,
+            } => self.assemble(view, sequence, &batch),
             Action::Forward { to, digest } => return self.forward(to, &digest, links),
             Action::Fetch { from, kind, digest } => self.fetch(from, kind, digest, links),
             Action::ReadBatch { sequence, batch } => return self.read_batch(sequence, &batch),
-            Action::Reply { client, payload } => return self.reply(&client, payload, links),
+            Action::Reply {
+                client,
+                in_full,
+                payload,
+            } => return self.reply(&client, in_full, payload, links),
             Action::Busy { digest } => self.busy(&digest, links),
             Action::Release(digests) => {
                 for digest in digests {
@@ -76,7 +105,12 @@ impl Engine {
                     return Err(Fault::TooManyPins);
                 }
             }
-            Action::Window { low, high, view, pending } => self.votes.set_window(low, high, view, pending),
+            Action::Window {
+                low,
+                high,
+                view,
+                pending,
+            } => self.votes.set_window(low, high, view, pending),
             Action::Room { bundles, bytes } => self.bodies.set_room(bundles, bytes),
             Action::Stable { sequence } => {
                 self.manifests.stable(sequence);
@@ -86,28 +120,52 @@ impl Engine {
         Ok(())
     }
 
-    fn send(&mut self, to: u32, message_type: u8, payload: &[u8], links: &impl Links) -> Result<(), Fault> {
+    fn send(
+        &mut self,
+        to: u32,
+        message_type: u8,
+        payload: &[u8],
+        links: &impl Links,
+    ) -> Result<(), Fault> {
         let signature = self.signature_for(message_type, payload)?;
-        let signature = signature.as_ref().map_or(&[] as &[u8], |signature| signature);
+        let signature = signature
+            .as_ref()
+            .map_or(&[] as &[u8], |signature| signature);
         for replica in replicas(to & !(1 << self.quorums.me)) {
-            self.send_to(Source::Peer(replica), message_type, &[payload, signature], links);
+            self.send_to(
+                Source::Peer(replica),
+                message_type,
+                &[payload, signature],
+                links,
+            );
         }
         Ok(())
     }
 
     /// The signature that WIRE.md §2 wants on a message of ours. Votes are filed in the vote table.
-    fn signature_for(&mut self, message_type: u8, payload: &[u8]) -> Result<Option<Signature>, Fault> {
+    fn signature_for(
+        &mut self,
+        message_type: u8,
+        payload: &[u8],
+    ) -> Result<Option<Signature>, Fault> {
         let bad = |error| Fault::Payload(message_type, error);
         Ok(match message_type {
             PRE_PREPARE => {
                 let mut reader = Reader::new(payload);
-                let (view, sequence, batch) = PrePrepare::read_unsigned(&mut reader).map_err(bad)?;
+                let (view, sequence, batch) =
+                    PrePrepare::read_unsigned(&mut reader).map_err(bad)?;
                 reader.finish().map_err(bad)?;
-                let name = Name { view, sequence, digest: batch.digest() };
+                let name = Name {
+                    view,
+                    sequence,
+                    digest: batch.digest(),
+                };
                 self.manifests.keep(name.digest, sequence, &batch);
                 Some(self.sign_name(PRE_PREPARE, &name)?)
             }
-            PREPARE => Some(self.sign_name(PREPARE, &Vote::decode_commit(payload).map_err(bad)?.name)?),
+            PREPARE => {
+                Some(self.sign_name(PREPARE, &Vote::decode_commit(payload).map_err(bad)?.name)?)
+            }
             CHECKPOINT => {
                 let message = Checkpoint::decode(payload, false).map_err(bad)?;
                 Some(self.sign_checkpoint(message.sequence, message.digest)?)
@@ -122,23 +180,39 @@ impl Engine {
     /// # Errors
     /// We signed another digest there.
     pub fn sign_name(&mut self, message_type: u8, name: &Name) -> Result<Signature, Fault> {
-        let contradiction = Fault::Contradiction { message_type, sequence: name.sequence };
-        if let Some(signature) = self.votes.own(message_type, name).map_err(|_| contradiction)? {
+        let contradiction = Fault::Contradiction {
+            message_type,
+            sequence: name.sequence,
+        };
+        if let Some(signature) = self
+            .votes
+            .own(message_type, name)
+            .map_err(|_| contradiction)?
+        {
             return Ok(signature);
         }
         let signature = self.sign(message_type, &name.signed_bytes());
         if message_type == PREPARE {
             self.votes.file_own_prepare(name, &signature);
         } else if self.quorums.primary(name.view) == self.quorums.me {
-            self.votes.file_proposal(name, &signature).map_err(|_| contradiction)?;
+            self.votes
+                .file_proposal(name, &signature)
+                .map_err(|_| contradiction)?;
         }
         Ok(signature)
     }
 
     fn sign_checkpoint(&mut self, sequence: u64, digest: &Digest) -> Result<Signature, Fault> {
         let me = self.quorums.me;
-        let contradiction = Fault::Contradiction { message_type: CHECKPOINT, sequence };
-        let held = self.votes.checkpoints().vote_of(me, sequence, digest).map_err(|_| contradiction)?;
+        let contradiction = Fault::Contradiction {
+            message_type: CHECKPOINT,
+            sequence,
+        };
+        let held = self
+            .votes
+            .checkpoints()
+            .vote_of(me, sequence, digest)
+            .map_err(|_| contradiction)?;
         if let Some(signature) = held {
             return Ok(signature);
         }
@@ -152,7 +226,8 @@ impl Engine {
 
     fn sign(&mut self, message_type: u8, payload: &[u8]) -> Signature {
         self.work.signed += 1;
-        self.secret.sign(&[&self.domain.prefix(message_type), payload])
+        self.secret
+            .sign(&[&self.domain.prefix(message_type), payload])
     }
 
     fn assemble(&mut self, view: u64, sequence: u64, batch: &Batch<'_>) {
@@ -164,7 +239,11 @@ impl Engine {
     }
 
     fn forward(&mut self, to: u32, digest: &Digest, links: &impl Links) -> Result<(), Fault> {
-        let body = self.bodies.payload(digest).cloned().ok_or(Fault::MissingBody)?;
+        let body = self
+            .bodies
+            .payload(digest)
+            .cloned()
+            .ok_or(Fault::MissingBody)?;
         for replica in replicas(to & !(1 << self.quorums.me)) {
             self.send_to(Source::Peer(replica), BUNDLE, &[&body], links);
         }
@@ -186,7 +265,12 @@ impl Engine {
             return;
         }
         for replica in asked {
-            self.send_to(Source::Peer(replica), FETCH, &[&[kind as u8], &digest], links);
+            self.send_to(
+                Source::Peer(replica),
+                FETCH,
+                &[&[kind as u8], &digest],
+                links,
+            );
         }
     }
 
@@ -197,31 +281,54 @@ impl Engine {
             .map(|digest| self.bodies.payload(digest).ok_or(Fault::MissingBody))
             .collect::<Result<_, _>>()?;
         self.records.push(InputKind::Batch, |record| {
-            record.u53(sequence).u53(batch.time_ms).u32(bodies.len() as u32);
+            record
+                .u53(sequence)
+                .u53(batch.time_ms)
+                .u32(bodies.len() as u32);
             for (digest, body) in batch.bundles.iter().zip(&bodies) {
-                record.raw(digest).bytes(&body[..body.len() - SIGNATURE_LENGTH]);
+                record
+                    .raw(digest)
+                    .bytes(&body[..body.len() - SIGNATURE_LENGTH]);
             }
         });
         Ok(())
     }
 
-    fn reply(&mut self, client: &[u8; 32], payload: &[u8], links: &impl Links) -> Result<(), Fault> {
+    fn reply(
+        &mut self,
+        client: &[u8; 32],
+        in_full: bool,
+        payload: &[u8],
+        links: &impl Links,
+    ) -> Result<(), Fault> {
         let reply = Reply::decode(payload).map_err(|error| Fault::Payload(REPLY, error))?;
         let connections = self.clients.connections_of(client).to_vec();
         if connections.is_empty() {
             return Ok(());
         }
-        let encoded = reply.encode_for_client(self.quorums.me, self.quorums.n);
+        let encoded = (!in_full).then(|| reply.encode_for_client(self.quorums.me, self.quorums.n));
         for connection in connections {
-            self.send_to(Source::Client(connection), REPLY, &[&encoded], links);
+            self.send_to(
+                Source::Client(connection),
+                REPLY,
+                &[encoded.as_deref().unwrap_or(payload)],
+                links,
+            );
         }
         Ok(())
     }
 
     fn busy(&mut self, digest: &Digest, links: &impl Links) {
-        let Some(body) = self.bodies.release(digest) else { return };
+        let Some(body) = self.bodies.release(digest) else {
+            return;
+        };
         for connection in self.clients.connections_of(&body.head.client).to_vec() {
-            self.send_busy(Source::Client(connection), body.head.session, body.head.first_sequence, links);
+            self.send_busy(
+                Source::Client(connection),
+                body.head.session,
+                body.head.first_sequence,
+                links,
+            );
         }
     }
 }

@@ -1,8 +1,8 @@
 //! What arrives: cheap checks first, then decoding, then the stores or the wait for a verdict.
 
+use bytes::Bytes;
 use byzantine_crypto::{bundle_digest, hash::sha256_parts};
 use byzantine_transport::Source;
-use bytes::Bytes;
 
 use super::pending::{Composite, Pending};
 use super::{BodyStatus, Engine};
@@ -12,8 +12,8 @@ use crate::links::Links;
 use crate::rejections::Reason;
 use crate::wire::types::*;
 use crate::wire::{
-    Batch, Bundle, Certificate, Checkpoint, Digest, FetchKind, Lane, Name, NewView, PrePrepare, SIGNATURE_LENGTH,
-    U53_MAX, ViewChange, Vote, check, lane_of,
+    Batch, Bundle, Certificate, Checkpoint, Digest, FetchKind, Lane, Name, NewView, PrePrepare,
+    SIGNATURE_LENGTH, U53_MAX, ViewChange, Vote, check, lane_of,
 };
 
 /// Digest of what has none of its own.
@@ -25,7 +25,14 @@ type Outcome = Result<(), Reason>;
 
 impl Engine {
     /// Takes one frame. It may be anything that a peer or a client can write.
-    pub fn on_frame(&mut self, from: Source, lane: Lane, message_type: u8, payload: Bytes, links: &impl Links) {
+    pub fn on_frame(
+        &mut self,
+        from: Source,
+        lane: Lane,
+        message_type: u8,
+        payload: Bytes,
+        links: &impl Links,
+    ) {
         self.traffic.received(message_type, payload.len());
         let outcome = if lane_of(message_type) != Some(lane) {
             Err(Reason::UnexpectedType)
@@ -41,7 +48,13 @@ impl Engine {
         }
     }
 
-    fn on_peer_frame(&mut self, from: u8, message_type: u8, payload: Bytes, links: &impl Links) -> Outcome {
+    fn on_peer_frame(
+        &mut self,
+        from: u8,
+        message_type: u8,
+        payload: Bytes,
+        links: &impl Links,
+    ) -> Outcome {
         if from >= self.quorums.n || from == self.quorums.me {
             return Err(Reason::NotMember);
         }
@@ -53,7 +66,9 @@ impl Engine {
                 let signature = vote.signature.ok_or(Reason::Malformed)?;
                 self.votes.offer_prepare(from, &vote.name, signature)
             }
-            COMMIT => self.votes.offer_commit(from, &Vote::decode_commit(&payload)?.name),
+            COMMIT => self
+                .votes
+                .offer_commit(from, &Vote::decode_commit(&payload)?.name),
             CHECKPOINT => self.on_checkpoint(from, payload),
             VIEW_CHANGE => self.on_view_change(from, from, message_type, 0, payload),
             NEW_VIEW => self.on_new_view(from, message_type, payload),
@@ -69,7 +84,12 @@ impl Engine {
             FETCHED_NEW_VIEW => self.on_new_view(from, message_type, payload),
             STATUS | COMPLAINT | STATE_FETCH | STATE_NODES => {
                 check::decode_check(message_type, &payload)?;
-                self.pending.push(Pending::Plain { from, message_type, digest: ZERO, payload });
+                self.pending.push(Pending::Plain {
+                    from,
+                    message_type,
+                    digest: ZERO,
+                    payload,
+                });
                 Ok(())
             }
             _ => Err(Reason::UnexpectedType),
@@ -84,14 +104,33 @@ impl Engine {
             return Err(Reason::WrongClient);
         }
         let (session, first_sequence) = (bundle.session, bundle.first_sequence);
-        let outcome = self.admit_bundle(source, bundle_digest(&payload), Head::of(&bundle), bundle.longest_operation, payload.clone(), false);
-        if outcome == Err(Reason::Busy) {
-            self.send_busy(source, session, first_sequence, links);
+        let (digest, from_client) = (bundle_digest(&payload), matches!(source, Source::Client(_)));
+        let outcome = self.admit_bundle(
+            source,
+            digest,
+            Head::of(&bundle),
+            bundle.longest_operation,
+            payload.clone(),
+            false,
+        );
+        match outcome {
+            Err(Reason::Busy) => self.send_busy(source, session, first_sequence, links),
+            // Its client has not got its replies: the core decides whether to answer again.
+            Err(Reason::Duplicate) if from_client && self.bodies.repeat(&digest) => return Ok(()),
+            _ => {}
         }
         outcome
     }
 
-    fn admit_bundle(&mut self, source: Source, digest: Digest, head: Head, longest: usize, payload: Bytes, fetched: bool) -> Outcome {
+    fn admit_bundle(
+        &mut self,
+        source: Source,
+        digest: Digest,
+        head: Head,
+        longest: usize,
+        payload: Bytes,
+        fetched: bool,
+    ) -> Outcome {
         if longest > self.limits.operation_bytes_max {
             return Err(Reason::BundleTooLarge);
         }
@@ -99,10 +138,21 @@ impl Engine {
         if self.verifying.contains(&digest) {
             return Err(Reason::Duplicate);
         }
-        self.bodies.admit(&digest, from, &head.client, payload.len(), fetched)?;
-        let key = self.clients.admit(&head.client).ok_or(Reason::UnknownClient)?;
+        self.bodies
+            .admit(&digest, from, &head.client, payload.len(), fetched)?;
+        let key = self
+            .clients
+            .admit(&head.client)
+            .ok_or(Reason::UnknownClient)?;
         self.verifying.insert(digest);
-        self.pending.push(Pending::Bundle { source, digest, head, key, payload, fetched });
+        self.pending.push(Pending::Bundle {
+            source,
+            digest,
+            head,
+            key,
+            payload,
+            fetched,
+        });
         Ok(())
     }
 
@@ -112,8 +162,14 @@ impl Engine {
         if !self.fetches.is_asked(FetchKind::Bundle, &digest, from) {
             return Err(Reason::Unasked);
         }
-        let outcome =
-            self.admit_bundle(Source::Peer(from), digest, Head::of(&bundle), bundle.longest_operation, payload.clone(), true);
+        let outcome = self.admit_bundle(
+            Source::Peer(from),
+            digest,
+            Head::of(&bundle),
+            bundle.longest_operation,
+            payload.clone(),
+            true,
+        );
         // The digest is what was asked for, so what is wrong with it is wrong everywhere.
         if matches!(outcome, Err(Reason::BundleTooLarge | Reason::UnknownClient)) {
             self.fetches.close(FetchKind::Bundle, &digest);
@@ -128,7 +184,12 @@ impl Engine {
             return Err(Reason::Unasked);
         }
         self.fetches.close(FetchKind::Batch, &digest);
-        self.pending.push(Pending::Plain { from, message_type: FETCHED_BATCH, digest, payload });
+        self.pending.push(Pending::Plain {
+            from,
+            message_type: FETCHED_BATCH,
+            digest,
+            payload,
+        });
         Ok(())
     }
 
@@ -141,9 +202,18 @@ impl Engine {
         if message.batch.bundles.len() > self.limits.batch_bundles_max {
             return Err(Reason::BatchTooLarge);
         }
-        let name = Name { view: message.view, sequence: message.sequence, digest: message.batch.digest() };
+        let name = Name {
+            view: message.view,
+            sequence: message.sequence,
+            digest: message.batch.digest(),
+        };
         let signature = *message.signature;
-        self.pending.push(Pending::PrePrepare { from, name, signature, payload });
+        self.pending.push(Pending::PrePrepare {
+            from,
+            name,
+            signature,
+            payload,
+        });
         Ok(())
     }
 
@@ -151,7 +221,13 @@ impl Engine {
         let message = Checkpoint::decode(&payload, true)?;
         let (sequence, digest) = (message.sequence, *message.digest);
         let signature = *message.signature.ok_or(Reason::Malformed)?;
-        self.pending.push(Pending::Checkpoint { from, sequence, digest, signature, payload });
+        self.pending.push(Pending::Checkpoint {
+            from,
+            sequence,
+            digest,
+            signature,
+            payload,
+        });
         Ok(())
     }
 
@@ -161,13 +237,25 @@ impl Engine {
             return Err(Reason::BatchTooLarge);
         }
         let digest = batch.digest();
-        self.pending.push(Pending::Plain { from, message_type: DECIDED, digest, payload });
+        self.pending.push(Pending::Plain {
+            from,
+            message_type: DECIDED,
+            digest,
+            payload,
+        });
         Ok(())
     }
 
     /// A VIEW_CHANGE of `signer` that starts at `start` of the payload, from the connection of
     /// `from`. All its signatures are verified, once: a resent one passes by its digest.
-    fn on_view_change(&mut self, from: u8, signer: u8, message_type: u8, start: usize, payload: Bytes) -> Outcome {
+    fn on_view_change(
+        &mut self,
+        from: u8,
+        signer: u8,
+        message_type: u8,
+        start: usize,
+        payload: Bytes,
+    ) -> Outcome {
         let body = payload.slice(start..);
         let message = ViewChange::decode(&body)?;
         let digest = sha256_parts(&[&[TAG_MESSAGE, VIEW_CHANGE], &body]);
@@ -178,9 +266,14 @@ impl Engine {
         if signer >= self.quorums.n {
             return Err(Reason::NotMember);
         }
-        if self.verified_messages.contains(&digest) {
+        if self.verified_messages.contains(&(signer, digest)) {
             self.fetches.close(FetchKind::ViewChange, &digest);
-            self.pending.push(Pending::Plain { from, message_type, digest, payload });
+            self.pending.push(Pending::Plain {
+                from,
+                message_type,
+                digest,
+                payload,
+            });
             return Ok(());
         }
         let mut checks = vec![Check {
@@ -200,20 +293,36 @@ impl Engine {
         for certificate in &message.prepared {
             self.collect_certificate(certificate, &mut checks)?;
         }
-        let composite = Composite { from, message_type, digest, payload, checks, proposals: Vec::new() };
+        let composite = Composite {
+            from,
+            signer,
+            message_type,
+            digest,
+            payload,
+            checks,
+            proposals: Vec::new(),
+        };
         self.pending.push(Pending::Composite(composite));
         Ok(())
     }
 
     /// The primary's signature in a prepared certificate is that of its PRE_PREPARE.
-    fn collect_certificate(&self, certificate: &Certificate<'_>, checks: &mut Vec<Check>) -> Outcome {
+    fn collect_certificate(
+        &self,
+        certificate: &Certificate<'_>,
+        checks: &mut Vec<Check>,
+    ) -> Outcome {
         let primary = self.quorums.primary(certificate.name.view);
         if certificate.signers >> primary & 1 == 0 {
             return Err(Reason::Malformed);
         }
         checks.extend(certificate.votes().map(|(replica, signature)| Check {
             signer: Signer::Member(replica),
-            message_type: if replica == primary { PRE_PREPARE } else { PREPARE },
+            message_type: if replica == primary {
+                PRE_PREPARE
+            } else {
+                PREPARE
+            },
             signed: Signed::name(&certificate.name),
             signature: *signature,
         }));
@@ -224,7 +333,11 @@ impl Engine {
         let message = NewView::decode(&payload)?;
         let primary = self.quorums.primary(message.view);
         let fetched = message_type == FETCHED_NEW_VIEW;
-        if fetched && !self.fetches.is_asked(FetchKind::NewView, &new_view_name(message.view), from) {
+        if fetched
+            && !self
+                .fetches
+                .is_asked(FetchKind::NewView, &new_view_name(message.view), from)
+        {
             return Err(Reason::Unasked);
         }
         if !fetched && from != primary {
@@ -241,13 +354,31 @@ impl Engine {
         }];
         let mut proposals = Vec::with_capacity(message.batches.len());
         for (sequence, (digest, signature)) in (message.first..).zip(&message.batches) {
-            let name = Name { view: message.view, sequence, digest: **digest };
+            let name = Name {
+                view: message.view,
+                sequence,
+                digest: **digest,
+            };
             let (signed, signature) = (Signed::name(&name), **signature);
-            checks.push(Check { signer: Signer::Member(primary), message_type: PRE_PREPARE, signed, signature });
+            checks.push(Check {
+                signer: Signer::Member(primary),
+                message_type: PRE_PREPARE,
+                signed,
+                signature,
+            });
             proposals.push((name, signature));
         }
         let digest = new_view_name(message.view);
-        self.pending.push(Pending::Composite(Composite { from, message_type, digest, payload, checks, proposals }));
+        let composite = Composite {
+            from,
+            signer: primary,
+            message_type,
+            digest,
+            payload,
+            checks,
+            proposals,
+        };
+        self.pending.push(Pending::Composite(composite));
         Ok(())
     }
 
@@ -255,20 +386,31 @@ impl Engine {
         let (kind, digest) = FetchKind::decode(&payload)?;
         let to = Source::Peer(from);
         let answered = match kind {
-            FetchKind::Bundle => self.bodies.payload(&digest).cloned().map(|body| (FETCHED_BUNDLE, body)),
+            FetchKind::Bundle => self
+                .bodies
+                .payload(&digest)
+                .cloned()
+                .map(|body| (FETCHED_BUNDLE, body)),
             FetchKind::Batch => self.manifests.get(&digest).map(|batch| {
                 let mut writer = crate::wire::Writer::with_capacity(12 + batch.bundles.len() * 32);
                 batch.write(&mut writer);
                 (FETCHED_BATCH, Bytes::from(writer.into_vec()))
             }),
             FetchKind::ViewChange | FetchKind::NewView => {
-                self.pending.push(Pending::Plain { from, message_type: FETCH, digest: ZERO, payload });
+                self.pending.push(Pending::Plain {
+                    from,
+                    message_type: FETCH,
+                    digest: ZERO,
+                    payload,
+                });
                 return Ok(());
             }
         };
         match answered {
             // A full queue would be dropped whole, with the answers that wait in it.
-            Some((_, body)) if links.room(to, Lane::Bulk) < body.len() + FRAME_OVERHEAD => return Err(Reason::OverQuota),
+            Some((_, body)) if links.room(to, Lane::Bulk) < body.len() + FRAME_OVERHEAD => {
+                return Err(Reason::OverQuota);
+            }
             Some((message_type, body)) => self.send_to(to, message_type, &[&body], links),
             None => self.send_to(to, UNAVAILABLE, &[&payload], links),
         }
@@ -282,19 +424,36 @@ impl Engine {
         }
         let last = self.fetches.unavailable(kind, &digest, from);
         if matches!(kind, FetchKind::ViewChange | FetchKind::NewView) {
-            self.pending.push(Pending::Plain { from, message_type: UNAVAILABLE, digest: ZERO, payload });
+            self.pending.push(Pending::Plain {
+                from,
+                message_type: UNAVAILABLE,
+                digest: ZERO,
+                payload,
+            });
         } else if last {
             self.report_body(kind, &digest, BodyStatus::Unavailable);
         }
         Ok(())
     }
 
-    pub(super) fn send_busy(&mut self, to: Source, session: u64, first_sequence: u64, links: &impl Links) {
+    pub(super) fn send_busy(
+        &mut self,
+        to: Source,
+        session: u64,
+        first_sequence: u64,
+        links: &impl Links,
+    ) {
         let (session, first) = (session.to_le_bytes(), first_sequence.to_le_bytes());
         self.send_to(to, BUSY, &[&session, &first], links);
     }
 
-    pub(super) fn send_to(&mut self, to: Source, message_type: u8, parts: &[&[u8]], links: &impl Links) {
+    pub(super) fn send_to(
+        &mut self,
+        to: Source,
+        message_type: u8,
+        parts: &[&[u8]],
+        links: &impl Links,
+    ) {
         let bytes = parts.iter().map(|part| part.len()).sum();
         let queued = links.send(to, message_type, parts);
         self.traffic.sent(message_type, bytes, queued);
@@ -314,9 +473,8 @@ fn new_view_name(view: u64) -> Digest {
 /// What the CONTROL record holds: the payload without its sender's signature.
 pub(super) fn unsigned(message_type: u8, payload: &Bytes) -> &[u8] {
     match message_type {
-        PRE_PREPARE | CHECKPOINT | VIEW_CHANGE | NEW_VIEW | FETCHED_VIEW_CHANGE | FETCHED_NEW_VIEW => {
-            &payload[..payload.len() - SIGNATURE_LENGTH]
-        }
+        PRE_PREPARE | CHECKPOINT | VIEW_CHANGE | NEW_VIEW | FETCHED_VIEW_CHANGE
+        | FETCHED_NEW_VIEW => &payload[..payload.len() - SIGNATURE_LENGTH],
         _ => payload,
     }
 }

@@ -95,7 +95,8 @@ pub struct Engine {
     pending: Vec<Pending>,
     /// Bundles that wait in `pending`.
     verifying: HashSet<Digest>,
-    verified_messages: VecDeque<Digest>,
+    /// Signer and message digest.
+    verified_messages: VecDeque<(u8, Digest)>,
     /// Replicas whose link was reported up.
     linked: u32,
     traffic: Traffic,
@@ -130,7 +131,12 @@ impl Engine {
     /// Takes one event of the endpoint. Signatures wait for [`Engine::settle`].
     pub fn on_event(&mut self, event: Event, links: &impl Links) {
         match event {
-            Event::Frame { from, lane, kind, payload } => self.on_frame(from, lane, kind, payload, links),
+            Event::Frame {
+                from,
+                lane,
+                kind,
+                payload,
+            } => self.on_frame(from, lane, kind, payload, links),
             Event::PeerUp { peer, .. } => {
                 if self.linked >> peer & 1 == 1 {
                     self.link_down(peer);
@@ -176,7 +182,11 @@ impl Engine {
     }
 
     fn replica_of(&self, key: &[u8; 32]) -> Option<u8> {
-        (0..self.quorums.n).find(|replica| self.verifier.key_of(*replica).is_some_and(|member| member.as_bytes() == key))
+        (0..self.quorums.n).find(|replica| {
+            self.verifier
+                .key_of(*replica)
+                .is_some_and(|member| member.as_bytes() == key)
+        })
     }
 
     /// A fetch of a bundle failed. Other kinds are the shell's, which hears UNAVAILABLE itself.
@@ -206,9 +216,13 @@ impl Engine {
     pub fn fill(&mut self, output: &mut [u8]) -> usize {
         let mut length = self.records.drain_into(output);
         while self.records.waiting() == 0 && output.len() - length >= REQUEST_RECORD {
-            let Some((digest, body)) = self.bodies.next_request() else { break };
-            let (from, bytes, head) = (body.from, body.payload.len() as u32, body.head);
-            self.records.push(InputKind::Request, |record| write_request(record, from, &digest, &head, bytes));
+            let Some((digest, from, body)) = self.bodies.next_request() else {
+                break;
+            };
+            let (bytes, head) = (body.payload.len() as u32, body.head);
+            self.records.push(InputKind::Request, |record| {
+                write_request(record, from, &digest, &head, bytes)
+            });
             length += self.records.drain_into(&mut output[length..]);
         }
         length
@@ -252,8 +266,16 @@ impl Engine {
 
 /// Writes the body of a REQUEST record; `bytes` is the length of the signed bundle.
 pub fn write_request(record: &mut Writer, from: u8, digest: &Digest, head: &Head, bytes: u32) {
-    record.u8(from).raw(digest).raw(&head.client).u53(head.session).u53(head.first_sequence);
-    record.u53(head.acknowledged_through).u16(head.count).u32(bytes);
+    record
+        .u8(from)
+        .raw(digest)
+        .raw(&head.client)
+        .u53(head.session)
+        .u53(head.first_sequence);
+    record
+        .u53(head.acknowledged_through)
+        .u16(head.count)
+        .u32(bytes);
 }
 
 /// Why a body did not come.

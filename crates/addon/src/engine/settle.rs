@@ -21,7 +21,10 @@ impl Engine {
     pub fn settle(&mut self, links: &impl Links) {
         let mut pending = std::mem::take(&mut self.pending);
         let mut checks = Vec::new();
-        let spans: Vec<usize> = pending.iter_mut().map(|frame| frame.collect(&mut checks)).collect();
+        let spans: Vec<usize> = pending
+            .iter_mut()
+            .map(|frame| frame.collect(&mut checks))
+            .collect();
         let votes_from = checks.len();
         let mut claims = Vec::new();
         self.votes.collect(&mut checks, &mut claims);
@@ -31,7 +34,9 @@ impl Engine {
 
         let mut start = 0;
         for (frame, span) in pending.drain(..).zip(spans) {
-            let bad = verdicts[start..start + span].iter().position(|valid| !valid);
+            let bad = verdicts[start..start + span]
+                .iter()
+                .position(|valid| !valid);
             match bad {
                 None => self.accept(frame, links),
                 Some(first) => self.refuse(frame, &checks[start + first]),
@@ -59,15 +64,31 @@ impl Engine {
         for (number, (check, _)) in bad.enumerate() {
             if let Signer::Member(from) = check.signer {
                 let named = number < NAMED_SIGNERS_MAX && self.verifier.is_of_another_member(check);
-                self.rejections.count(if named { Reason::WrongSigner } else { Reason::BadSignature }, from);
+                self.rejections.count(
+                    if named {
+                        Reason::WrongSigner
+                    } else {
+                        Reason::BadSignature
+                    },
+                    from,
+                );
             }
         }
     }
 
     fn accept(&mut self, frame: Pending, links: &impl Links) {
         match frame {
-            Pending::Bundle { source, digest, head, payload, fetched, .. } => {
-                let stored = self.bodies.put(digest, peer_of(source), head, &payload, fetched);
+            Pending::Bundle {
+                source,
+                digest,
+                head,
+                payload,
+                fetched,
+                ..
+            } => {
+                let stored = self
+                    .bodies
+                    .put(digest, peer_of(source), head, &payload, fetched);
                 match stored {
                     Ok(()) => {
                         self.fetches.close(FetchKind::Bundle, &digest);
@@ -80,39 +101,80 @@ impl Engine {
                     }
                 }
             }
-            Pending::PrePrepare { from, name, signature, payload } => {
-                match self.votes.file_proposal(&name, &signature) {
-                    Err(reason) => self.rejections.count(reason, from),
-                    Ok(()) => {
-                        if let Ok(message) = crate::wire::PrePrepare::decode(&payload) {
-                            self.manifests.keep(name.digest, name.sequence, &message.batch);
-                        }
-                        self.push_control(from, PRE_PREPARE, &name.digest, unsigned(PRE_PREPARE, &payload));
+            Pending::PrePrepare {
+                from,
+                name,
+                signature,
+                payload,
+            } => match self.votes.file_proposal(&name, &signature) {
+                Err(reason) => self.rejections.count(reason, from),
+                Ok(()) => {
+                    if let Ok(message) = crate::wire::PrePrepare::decode(&payload) {
+                        self.manifests
+                            .keep(name.digest, name.sequence, &message.batch);
                     }
+                    self.push_control(
+                        from,
+                        PRE_PREPARE,
+                        &name.digest,
+                        unsigned(PRE_PREPARE, &payload),
+                    );
                 }
-            }
-            Pending::Checkpoint { from, sequence, digest, signature, payload } => {
-                match self.votes.file_checkpoint(from, sequence, &digest, &signature) {
+            },
+            Pending::Checkpoint {
+                from,
+                sequence,
+                digest,
+                signature,
+                payload,
+            } => {
+                match self
+                    .votes
+                    .file_checkpoint(from, sequence, &digest, &signature)
+                {
                     Err(reason @ Reason::ConflictingVote) => self.rejections.count(reason, from),
                     // A repeated one answers somebody's STATUS; the core tells it from news.
-                    _ => self.push_control(from, CHECKPOINT, &[0; 32], unsigned(CHECKPOINT, &payload)),
+                    _ => self.push_control(
+                        from,
+                        CHECKPOINT,
+                        &[0; 32],
+                        unsigned(CHECKPOINT, &payload),
+                    ),
                 }
             }
             Pending::Composite(composite) => self.accept_composite(composite),
-            Pending::Plain { from, message_type, digest, payload } => {
-                self.push_control(from, message_type, &digest, unsigned(message_type, &payload));
+            Pending::Plain {
+                from,
+                message_type,
+                digest,
+                payload,
+            } => {
+                self.push_control(
+                    from,
+                    message_type,
+                    &digest,
+                    unsigned(message_type, &payload),
+                );
             }
         }
     }
 
     fn accept_composite(&mut self, composite: Composite) {
-        let Composite { from, message_type, digest, payload, proposals, .. } = composite;
+        let Composite {
+            from,
+            signer,
+            message_type,
+            digest,
+            payload,
+            proposals,
+            ..
+        } = composite;
         let is_view_change = matches!(message_type, VIEW_CHANGE | types::FETCHED_VIEW_CHANGE);
         if is_view_change {
             if self.verified_messages.len() >= VERIFIED_MESSAGES_MAX {
                 self.verified_messages.pop_front();
             }
-            self.verified_messages.push_back(digest);
+            self.verified_messages.push_back((signer, digest));
             self.fetches.close(FetchKind::ViewChange, &digest);
         } else {
             self.fetches.close(FetchKind::NewView, &digest);
@@ -124,12 +186,22 @@ impl Engine {
             }
         }
         let digest = if is_view_change { digest } else { [0; 32] };
-        self.push_control(from, message_type, &digest, unsigned(message_type, &payload));
+        self.push_control(
+            from,
+            message_type,
+            &digest,
+            unsigned(message_type, &payload),
+        );
     }
 
     fn refuse(&mut self, frame: Pending, check: &Check) {
         match frame {
-            Pending::Bundle { source, digest, fetched, .. } => {
+            Pending::Bundle {
+                source,
+                digest,
+                fetched,
+                ..
+            } => {
                 self.reject(Reason::BadSignature, source);
                 if fetched {
                     // The digest covers the signature: what was asked for is what is bad.
@@ -139,7 +211,14 @@ impl Engine {
             }
             Pending::PrePrepare { from, .. } | Pending::Checkpoint { from, .. } => {
                 let named = self.verifier.is_of_another_member(check);
-                self.rejections.count(if named { Reason::WrongSigner } else { Reason::BadSignature }, from);
+                self.rejections.count(
+                    if named {
+                        Reason::WrongSigner
+                    } else {
+                        Reason::BadSignature
+                    },
+                    from,
+                );
             }
             Pending::Composite(Composite { from, .. }) | Pending::Plain { from, .. } => {
                 self.reject(Reason::BadSignature, Source::Peer(from));
@@ -156,13 +235,21 @@ impl Engine {
     fn report_votes(&mut self) {
         for conflict in self.votes.take_conflicts() {
             self.records.push(InputKind::Conflict, |record| {
-                record.u8(conflict.by).u8(conflict.message_type).raw(&conflict.digest);
+                record
+                    .u8(conflict.by)
+                    .u8(conflict.message_type)
+                    .raw(&conflict.digest);
             });
         }
         let records = &mut self.records;
         self.votes.hand_up(|phase, name, signers| {
             records.push(InputKind::Votes, |record| {
-                record.u8(phase as u8).u53(name.view).u53(name.sequence).raw(&name.digest).u32(signers);
+                record
+                    .u8(phase as u8)
+                    .u53(name.view)
+                    .u53(name.sequence)
+                    .raw(&name.digest)
+                    .u32(signers);
             });
         });
     }

@@ -38,14 +38,22 @@ pub struct Checkpoints {
 impl Checkpoints {
     /// No votes of n replicas.
     pub fn new(n: u8) -> Self {
-        Self { signers: vec![BTreeMap::new(); usize::from(n)] }
+        Self {
+            signers: vec![BTreeMap::new(); usize::from(n)],
+        }
     }
 
     /// Files a verified vote. The lowest of its signer makes room for a higher one.
     ///
     /// # Errors
     /// Why not.
-    pub fn file(&mut self, from: u8, sequence: u64, digest: &Digest, signature: &Signature) -> Result<(), Refused> {
+    pub fn file(
+        &mut self,
+        from: u8,
+        sequence: u64,
+        digest: &Digest,
+        signature: &Signature,
+    ) -> Result<(), Refused> {
         let votes = &mut self.signers[usize::from(from)];
         if let Some(held) = votes.get_mut(&sequence) {
             return Err(if held.digest == *digest {
@@ -57,12 +65,22 @@ impl Checkpoints {
             });
         }
         if votes.len() >= PER_SIGNER_MAX {
-            if votes.first_key_value().is_some_and(|(lowest, _)| *lowest > sequence) {
+            if votes
+                .first_key_value()
+                .is_some_and(|(lowest, _)| *lowest > sequence)
+            {
                 return Err(Refused::Full);
             }
             votes.pop_first();
         }
-        votes.insert(sequence, Vote { digest: *digest, signature: *signature, reported: false });
+        votes.insert(
+            sequence,
+            Vote {
+                digest: *digest,
+                signature: *signature,
+                reported: false,
+            },
+        );
         Ok(())
     }
 
@@ -71,7 +89,12 @@ impl Checkpoints {
     ///
     /// # Errors
     /// It signed another digest for the sequence.
-    pub fn vote_of(&self, from: u8, sequence: u64, digest: &Digest) -> Result<Option<Signature>, Digest> {
+    pub fn vote_of(
+        &self,
+        from: u8,
+        sequence: u64,
+        digest: &Digest,
+    ) -> Result<Option<Signature>, Digest> {
         match self.signers[usize::from(from)].get(&sequence) {
             Some(vote) if vote.digest != *digest => Err(vote.digest),
             other => Ok(other.map(|vote| vote.signature)),

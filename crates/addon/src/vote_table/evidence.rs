@@ -24,19 +24,30 @@ pub struct SignedClaim {
 impl SignedClaim {
     /// A PRE-PREPARE or PREPARE.
     pub fn of_name(message_type: u8, name: &Name, signature: Signature) -> Self {
-        Self { message_type, signed: name.signed_bytes().to_vec(), signature }
+        Self {
+            message_type,
+            signed: name.signed_bytes().to_vec(),
+            signature,
+        }
     }
 
     /// A CHECKPOINT.
     pub fn of_checkpoint(sequence: u64, digest: &Digest, signature: Signature) -> Self {
         let mut signed = sequence.to_le_bytes().to_vec();
         signed.extend_from_slice(digest);
-        Self { message_type: CHECKPOINT, signed, signature }
+        Self {
+            message_type: CHECKPOINT,
+            signed,
+            signature,
+        }
     }
 
     /// The digest that it is for: the last field of all three types.
     pub fn digest(&self) -> Digest {
-        *self.signed.last_chunk().expect("what is signed ends in a digest")
+        *self
+            .signed
+            .last_chunk()
+            .expect("what is signed ends in a digest")
     }
 
     /// The check of its signature.
@@ -45,7 +56,12 @@ impl SignedClaim {
             CHECKPOINT => Signed::Checkpoint(*self.signed.first_chunk().expect("40 bytes")),
             _ => Signed::Name(*self.signed.first_chunk().expect("48 bytes")),
         };
-        Check { signer: Signer::Member(by), message_type: self.message_type, signed, signature: self.signature }
+        Check {
+            signer: Signer::Member(by),
+            message_type: self.message_type,
+            signed,
+            signature: self.signature,
+        }
     }
 
     fn write(&self, writer: &mut Writer) {

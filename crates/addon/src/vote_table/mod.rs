@@ -166,7 +166,15 @@ impl VoteTable {
     /// each. Certificates of views that it leaves are kept, the highest per sequence. What was
     /// collected for a view before it was installed is handed up again.
     pub fn set_window(&mut self, low: u64, high: u64, view: u64, pending: Option<u64>) {
-        let before = std::mem::replace(&mut self.window, Window { low, high, view, pending });
+        let before = std::mem::replace(
+            &mut self.window,
+            Window {
+                low,
+                high,
+                view,
+                pending,
+            },
+        );
         if low > before.low {
             self.slots = self.slots.split_off(&(low.saturating_add(1), 0));
             self.kept = self.kept.split_off(&low.saturating_add(1));
@@ -179,20 +187,46 @@ impl VoteTable {
 
     fn leave_views(&mut self) {
         let window = self.window;
-        let left: Vec<_> = self.slots.keys().filter(|(_, view)| !window.holds_view(*view)).copied().collect();
+        let left: Vec<_> = self
+            .slots
+            .keys()
+            .filter(|(_, view)| !window.holds_view(*view))
+            .copied()
+            .collect();
         for place in left {
-            let Some(slot) = self.slots.remove(&place) else { continue };
+            let Some(slot) = self.slots.remove(&place) else {
+                continue;
+            };
             let (sequence, view) = place;
-            let Some((digest, votes)) = slot.certificate_of(self.quorums, view) else { continue };
-            let higher = self.kept.get(&sequence).is_some_and(|kept| kept.name.view > view);
+            let Some((digest, votes)) = slot.certificate_of(self.quorums, view) else {
+                continue;
+            };
+            let higher = self
+                .kept
+                .get(&sequence)
+                .is_some_and(|kept| kept.name.view > view);
             if !higher {
-                self.kept.insert(sequence, Kept { name: Name { view, sequence, digest }, votes });
+                self.kept.insert(
+                    sequence,
+                    Kept {
+                        name: Name {
+                            view,
+                            sequence,
+                            digest,
+                        },
+                        votes,
+                    },
+                );
             }
         }
     }
 
     fn hand_up_again(&mut self, view: u64) {
-        for (place, slot) in self.slots.iter_mut().filter(|((_, slot_view), _)| *slot_view == view) {
+        for (place, slot) in self
+            .slots
+            .iter_mut()
+            .filter(|((_, slot_view), _)| *slot_view == view)
+        {
             slot.handed.clear();
             mark(&mut self.dirty, slot, *place);
         }
@@ -218,16 +252,28 @@ impl VoteTable {
     ///
     /// # Errors
     /// Why it changed nothing.
-    pub fn offer_prepare(&mut self, from: u8, name: &Name, signature: &Signature) -> Result<(), Reason> {
+    pub fn offer_prepare(
+        &mut self,
+        from: u8,
+        name: &Name,
+        signature: &Signature,
+    ) -> Result<(), Reason> {
         self.check_place(name.view, name.sequence)?;
         if from == self.quorums.primary(name.view) {
             return Err(Reason::PrimaryVoted);
         }
         let place = (name.sequence, name.view);
-        let slot = self.slots.entry(place).or_insert_with(|| Slot::new(self.quorums.n));
+        let slot = self
+            .slots
+            .entry(place)
+            .or_insert_with(|| Slot::new(self.quorums.n));
         match &slot.prepares[usize::from(from)] {
             None => {
-                let vote = Prepare { digest: name.digest, signature: *signature, verified: false };
+                let vote = Prepare {
+                    digest: name.digest,
+                    signature: *signature,
+                    verified: false,
+                };
                 slot.prepares[usize::from(from)] = Some(vote);
                 mark(&mut self.dirty, slot, place);
                 Ok(())
@@ -236,7 +282,10 @@ impl VoteTable {
             Some(held) => {
                 if slot.conflicting >> from & 1 == 0 && self.evidence.has_room() {
                     slot.conflicting |= 1 << from;
-                    let held_name = Name { digest: held.digest, ..*name };
+                    let held_name = Name {
+                        digest: held.digest,
+                        ..*name
+                    };
                     self.pending_conflicts.push(PendingConflict {
                         place,
                         from,
@@ -258,7 +307,10 @@ impl VoteTable {
     pub fn offer_commit(&mut self, from: u8, name: &Name) -> Result<(), Reason> {
         self.check_place(name.view, name.sequence)?;
         let place = (name.sequence, name.view);
-        let slot = self.slots.entry(place).or_insert_with(|| Slot::new(self.quorums.n));
+        let slot = self
+            .slots
+            .entry(place)
+            .or_insert_with(|| Slot::new(self.quorums.n));
         match slot.commits[usize::from(from)] {
             None => {
                 slot.commits[usize::from(from)] = Some(name.digest);
@@ -281,7 +333,10 @@ impl VoteTable {
         }
         let by = self.quorums.primary(name.view);
         let place = (name.sequence, name.view);
-        let slot = self.slots.entry(place).or_insert_with(|| Slot::new(self.quorums.n));
+        let slot = self
+            .slots
+            .entry(place)
+            .or_insert_with(|| Slot::new(self.quorums.n));
         match slot.proposal {
             None => {
                 slot.proposal = Some((name.digest, *signature));
@@ -291,9 +346,17 @@ impl VoteTable {
             Some((held, held_signature)) => {
                 if slot.conflicting >> by & 1 == 0 {
                     slot.conflicting |= 1 << by;
-                    let held_name = Name { digest: held, ..*name };
+                    let held_name = Name {
+                        digest: held,
+                        ..*name
+                    };
                     let first = SignedClaim::of_name(PRE_PREPARE, &held_name, held_signature);
-                    self.convict(by, PRE_PREPARE, first, SignedClaim::of_name(PRE_PREPARE, name, *signature));
+                    self.convict(
+                        by,
+                        PRE_PREPARE,
+                        first,
+                        SignedClaim::of_name(PRE_PREPARE, name, *signature),
+                    );
                 }
                 Err(Reason::ConflictingVote)
             }
@@ -310,7 +373,9 @@ impl VoteTable {
         };
         let held = match message_type {
             PRE_PREPARE => slot.proposal,
-            _ => slot.prepares[usize::from(self.quorums.me)].as_ref().map(|vote| (vote.digest, vote.signature)),
+            _ => slot.prepares[usize::from(self.quorums.me)]
+                .as_ref()
+                .map(|vote| (vote.digest, vote.signature)),
         };
         match held {
             Some((digest, _)) if digest != name.digest => Err(Contradiction),
@@ -322,8 +387,15 @@ impl VoteTable {
     /// filed.
     pub fn file_own_prepare(&mut self, name: &Name, signature: &Signature) {
         if self.check_place(name.view, name.sequence).is_ok() {
-            let slot = self.slots.entry((name.sequence, name.view)).or_insert_with(|| Slot::new(self.quorums.n));
-            let vote = Prepare { digest: name.digest, signature: *signature, verified: true };
+            let slot = self
+                .slots
+                .entry((name.sequence, name.view))
+                .or_insert_with(|| Slot::new(self.quorums.n));
+            let vote = Prepare {
+                digest: name.digest,
+                signature: *signature,
+                verified: true,
+            };
             slot.prepares[usize::from(self.quorums.me)].get_or_insert(vote);
         }
     }
@@ -334,11 +406,22 @@ impl VoteTable {
     /// [`Reason::ConflictingVote`] where it signed another digest for the sequence before,
     /// [`Reason::Duplicate`] where it is held, [`Reason::AboveWindow`] where its signer has too
     /// many higher ones.
-    pub fn file_checkpoint(&mut self, from: u8, sequence: u64, digest: &Digest, signature: &Signature) -> Result<(), Reason> {
+    pub fn file_checkpoint(
+        &mut self,
+        from: u8,
+        sequence: u64,
+        digest: &Digest,
+        signature: &Signature,
+    ) -> Result<(), Reason> {
         match self.checkpoints.file(from, sequence, digest, signature) {
             Err(checkpoints::Refused::Conflict(first_digest, first_signature)) => {
                 let first = SignedClaim::of_checkpoint(sequence, &first_digest, first_signature);
-                self.convict(from, CHECKPOINT, first, SignedClaim::of_checkpoint(sequence, digest, *signature));
+                self.convict(
+                    from,
+                    CHECKPOINT,
+                    first,
+                    SignedClaim::of_checkpoint(sequence, digest, *signature),
+                );
                 Err(Reason::ConflictingVote)
             }
             Err(checkpoints::Refused::Reported) => Err(Reason::ConflictingVote),
@@ -363,18 +446,33 @@ impl VoteTable {
     pub fn collect(&mut self, checks: &mut Vec<Check>, claims: &mut Vec<Claim>) {
         for index in 0..self.dirty.len() {
             let place = self.dirty[index];
-            let Some(slot) = self.slots.get(&place) else { continue };
+            let Some(slot) = self.slots.get(&place) else {
+                continue;
+            };
             let unverified = slot.to_verify(self.quorums, place.1, self.eager);
-            for (from, vote) in slot.prepares.iter().enumerate().filter(|(from, _)| unverified >> from & 1 == 1) {
+            for (from, vote) in slot
+                .prepares
+                .iter()
+                .enumerate()
+                .filter(|(from, _)| unverified >> from & 1 == 1)
+            {
                 let Some(vote) = vote else { continue };
-                let name = Name { view: place.1, sequence: place.0, digest: vote.digest };
+                let name = Name {
+                    view: place.1,
+                    sequence: place.0,
+                    digest: vote.digest,
+                };
                 checks.push(Check {
                     signer: Signer::Member(from as u8),
                     message_type: PREPARE,
                     signed: Signed::name(&name),
                     signature: vote.signature,
                 });
-                claims.push(Claim { place, from: from as u8, part: Part::Slot });
+                claims.push(Claim {
+                    place,
+                    from: from as u8,
+                    part: Part::Slot,
+                });
             }
         }
         for (index, conflict) in self.pending_conflicts.iter().enumerate() {
@@ -382,7 +480,11 @@ impl VoteTable {
                 if second || !conflict.first_verified {
                     checks.push(claim.check(conflict.from));
                     let part = Part::Conflict(index, second);
-                    claims.push(Claim { place: conflict.place, from: conflict.from, part });
+                    claims.push(Claim {
+                        place: conflict.place,
+                        from: conflict.from,
+                        part,
+                    });
                 }
             }
         }
@@ -408,7 +510,9 @@ impl VoteTable {
     }
 
     fn resolve_slot(&mut self, claim: &Claim, valid: bool) {
-        let Some(slot) = self.slots.get_mut(&claim.place) else { return };
+        let Some(slot) = self.slots.get_mut(&claim.place) else {
+            return;
+        };
         let entry = &mut slot.prepares[usize::from(claim.from)];
         match entry {
             Some(vote) if valid => vote.verified = true,
@@ -420,7 +524,9 @@ impl VoteTable {
     }
 
     fn resolve_conflict(&mut self, conflict: PendingConflict) {
-        let Some(slot) = self.slots.get_mut(&conflict.place) else { return };
+        let Some(slot) = self.slots.get_mut(&conflict.place) else {
+            return;
+        };
         let entry = &mut slot.prepares[usize::from(conflict.from)];
         match conflict.verdicts {
             [Some(true), Some(true)] => {
@@ -444,17 +550,31 @@ impl VoteTable {
 
     fn convict(&mut self, by: u8, message_type: u8, first: SignedClaim, second: SignedClaim) {
         if let Some(digest) = self.evidence.keep(&first, &second) {
-            self.conflicts.push(Conflict { by, message_type, digest });
+            self.conflicts.push(Conflict {
+                by,
+                message_type,
+                digest,
+            });
         }
     }
 
     /// Calls `emit` with every set that is new or has grown and is large enough to matter.
     pub fn hand_up(&mut self, mut emit: impl FnMut(Phase, &Name, u32)) {
         for place in self.dirty.drain(..) {
-            let Some(slot) = self.slots.get_mut(&place) else { continue };
+            let Some(slot) = self.slots.get_mut(&place) else {
+                continue;
+            };
             slot.dirty = false;
             slot.hand_up(self.quorums, |phase, digest, set| {
-                emit(phase, &Name { view: place.1, sequence: place.0, digest }, set);
+                emit(
+                    phase,
+                    &Name {
+                        view: place.1,
+                        sequence: place.0,
+                        digest,
+                    },
+                    set,
+                );
             });
         }
     }

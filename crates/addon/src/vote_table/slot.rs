@@ -45,7 +45,8 @@ impl Slot {
         let mut unverified = self.prepares_where(quorums, |vote| !vote.verified) & eager;
         for digest in distinct(self.prepares.iter().flatten().map(|vote| vote.digest)) {
             let claimed = self.prepares_where(quorums, |vote| vote.digest == digest);
-            let verified = self.prepares_where(quorums, |vote| vote.digest == digest && vote.verified);
+            let verified =
+                self.prepares_where(quorums, |vote| vote.digest == digest && vote.verified);
             let enough = verified.count_ones() >= self.enough(quorums, view, &digest);
             if claimed.count_ones() >= quorums.hand_up_from() && !enough {
                 unverified |= claimed & !verified;
@@ -58,25 +59,43 @@ impl Slot {
     /// signature of Q, and where ours is filed it is another. Never less than what is handed up.
     fn enough(&self, quorums: Quorums, view: u64, digest: &Digest) -> u32 {
         let own = self.prepares[usize::from(quorums.me)].as_ref();
-        let own = quorums.me != quorums.primary(view) && own.is_some_and(|vote| vote.digest == *digest);
+        let own =
+            quorums.me != quorums.primary(view) && own.is_some_and(|vote| vote.digest == *digest);
         (quorums.quorum() - 1 - u32::from(own)).max(quorums.hand_up_from())
     }
 
     /// Replicas other than ourselves whose PREPARE satisfies `test`.
     fn prepares_where(&self, quorums: Quorums, test: impl Fn(&Prepare) -> bool) -> u32 {
-        set_of(quorums.me, &self.prepares, |vote| vote.as_ref().is_some_and(&test))
+        set_of(quorums.me, &self.prepares, |vote| {
+            vote.as_ref().is_some_and(&test)
+        })
     }
 
     /// Calls `emit` with sets that are large enough, new or grown.
     pub fn hand_up(&mut self, quorums: Quorums, mut emit: impl FnMut(Phase, Digest, u32)) {
         for digest in distinct(self.prepares.iter().flatten().map(|vote| vote.digest)) {
-            let verified = self.prepares_where(quorums, |vote| vote.digest == digest && vote.verified);
-            self.offer_up(Phase::Prepare, digest, verified, quorums.hand_up_from(), u32::from(quorums.n), &mut emit);
+            let verified =
+                self.prepares_where(quorums, |vote| vote.digest == digest && vote.verified);
+            self.offer_up(
+                Phase::Prepare,
+                digest,
+                verified,
+                quorums.hand_up_from(),
+                u32::from(quorums.n),
+                &mut emit,
+            );
         }
         for digest in distinct(self.commits.iter().flatten().copied()) {
             let claimed = set_of(quorums.me, &self.commits, |held| *held == Some(digest));
             let quorum = quorums.quorum();
-            self.offer_up(Phase::Commit, digest, claimed, quorum - 1, quorum, &mut emit);
+            self.offer_up(
+                Phase::Commit,
+                digest,
+                claimed,
+                quorum - 1,
+                quorum,
+                &mut emit,
+            );
         }
     }
 
@@ -94,7 +113,11 @@ impl Slot {
         if set == 0 || set.count_ones() < from {
             return;
         }
-        match self.handed.iter_mut().find(|(held, of, _)| *held == phase && *of == digest) {
+        match self
+            .handed
+            .iter_mut()
+            .find(|(held, of, _)| *held == phase && *of == digest)
+        {
             Some((_, _, before)) if *before == set || before.count_ones() >= until => return,
             Some((_, _, before)) => *before = set,
             None => self.handed.push((phase, digest, set)),
@@ -105,7 +128,9 @@ impl Slot {
     /// Verified signatures under `digest`, by replica ascending.
     pub fn votes_for(&self, digest: &Digest, primary: u8) -> Vec<(u8, Signature)> {
         let vote_of = |replica: u8| match &self.proposal {
-            Some((proposed, signature)) if replica == primary && proposed == digest => Some(*signature),
+            Some((proposed, signature)) if replica == primary && proposed == digest => {
+                Some(*signature)
+            }
             _ => match &self.prepares[usize::from(replica)] {
                 Some(vote) if vote.verified && vote.digest == *digest => Some(vote.signature),
                 _ => None,
@@ -117,7 +142,11 @@ impl Slot {
     }
 
     /// The complete prepared certificate, if there is one: the proposal and PREPAREs of Q replicas.
-    pub fn certificate_of(&self, quorums: Quorums, view: u64) -> Option<(Digest, Vec<(u8, Signature)>)> {
+    pub fn certificate_of(
+        &self,
+        quorums: Quorums,
+        view: u64,
+    ) -> Option<(Digest, Vec<(u8, Signature)>)> {
         let (digest, _) = self.proposal?;
         let votes = self.votes_for(&digest, quorums.primary(view));
         (votes.len() as u32 >= quorums.quorum()).then_some((digest, votes))
@@ -125,7 +154,10 @@ impl Slot {
 }
 
 fn set_of<T>(me: u8, votes: &[T], test: impl Fn(&T) -> bool) -> u32 {
-    let others = votes.iter().enumerate().filter(|(replica, vote)| *replica != usize::from(me) && test(vote));
+    let others = votes
+        .iter()
+        .enumerate()
+        .filter(|(replica, vote)| *replica != usize::from(me) && test(vote));
     others.fold(0, |set, (replica, _)| set | 1 << replica)
 }
 

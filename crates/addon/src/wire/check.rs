@@ -2,8 +2,9 @@
 
 use super::types::*;
 use super::{
-    Batch, Bundle, Checkpoint, DecodeError, FetchKind, NewView, PrePrepare, REPLICAS_MAX, Reader, Reply, ViewChange,
-    Vote, check_busy, check_read, check_read_answer, check_state_fetch, check_state_nodes, check_status,
+    Batch, Bundle, Checkpoint, DecodeError, FetchKind, NewView, PrePrepare, REPLICAS_MAX, Reader,
+    Reply, ViewChange, Vote, check_busy, check_read, check_read_answer, check_state_fetch,
+    check_state_nodes, check_status,
 };
 
 /// Whether `payload` decodes as a message of `message_type`. HELLO is not among them: the
@@ -25,7 +26,9 @@ pub fn decode_check(message_type: u8, payload: &[u8]) -> Result<(), DecodeError>
         COMPLAINT => check_complaint(payload),
         FETCH | UNAVAILABLE => FetchKind::decode(payload).map(drop),
         FETCHED_BATCH => Batch::decode(payload).map(drop),
-        FETCHED_VIEW_CHANGE => split_sender(payload).and_then(|(_, rest)| ViewChange::decode(rest).map(drop)),
+        FETCHED_VIEW_CHANGE => {
+            split_sender(payload).and_then(|(_, rest)| ViewChange::decode(rest).map(drop))
+        }
         STATE_FETCH => check_state_fetch(payload),
         STATE_NODES => check_state_nodes(payload),
         REPLY => Reply::decode(payload).map(drop),

@@ -27,13 +27,23 @@ impl<'a> Certificate<'a> {
         let digest = *reader.array()?;
         let signers = reader.set()?;
         let signatures = reader.arrays(signers.count_ones() as usize)?;
-        Ok(Self { name: Name { view, sequence, digest }, signers, signatures })
+        Ok(Self {
+            name: Name {
+                view,
+                sequence,
+                digest,
+            },
+            signers,
+            signatures,
+        })
     }
 
     /// Each signer with its signature.
     pub fn votes(&self) -> impl Iterator<Item = (u8, &'a Signature)> {
         let signers = self.signers;
-        (0..REPLICAS_MAX as u8).filter(move |replica| signers >> replica & 1 == 1).zip(self.signatures)
+        (0..REPLICAS_MAX as u8)
+            .filter(move |replica| signers >> replica & 1 == 1)
+            .zip(self.signatures)
     }
 }
 
@@ -83,7 +93,12 @@ impl<'a> ViewChange<'a> {
             prepared.push(Certificate::read(reader, view, sequence)?);
         }
         let signature = reader.array()?;
-        Ok(Self { target, stable, prepared, signature })
+        Ok(Self {
+            target,
+            stable,
+            prepared,
+            signature,
+        })
     }
 }
 
@@ -128,7 +143,13 @@ impl<'a> NewView<'a> {
             .collect::<Decoded<Vec<_>>>()?;
         let signature = reader.array()?;
         reader.finish()?;
-        Ok(Self { view, view_changes, first, batches, signature })
+        Ok(Self {
+            view,
+            view_changes,
+            first,
+            batches,
+            signature,
+        })
     }
 }
 

@@ -95,7 +95,11 @@ impl Name {
     }
 
     fn read(reader: &mut Reader<'_>) -> Decoded<Self> {
-        Ok(Self { view: reader.u53()?, sequence: reader.u53()?, digest: *reader.array()? })
+        Ok(Self {
+            view: reader.u53()?,
+            sequence: reader.u53()?,
+            digest: *reader.array()?,
+        })
     }
 }
 
@@ -113,7 +117,10 @@ impl<'a> Batch<'a> {
     pub fn read(reader: &mut Reader<'a>) -> Decoded<Self> {
         let time_ms = reader.u53()?;
         let count = reader.u32()?;
-        Ok(Self { time_ms, bundles: reader.arrays(count as usize)? })
+        Ok(Self {
+            time_ms,
+            bundles: reader.arrays(count as usize)?,
+        })
     }
 
     /// Decodes a FETCHED_BATCH payload.
@@ -157,7 +164,12 @@ impl<'a> PrePrepare<'a> {
         let (view, sequence, batch) = Self::read_unsigned(&mut reader)?;
         let signature = reader.array()?;
         reader.finish()?;
-        Ok(Self { view, sequence, batch, signature })
+        Ok(Self {
+            view,
+            sequence,
+            batch,
+            signature,
+        })
     }
 
     /// Reads the payload without its signature.
@@ -190,7 +202,10 @@ impl<'a> Vote<'a> {
         let mut reader = Reader::new(payload);
         let name = Name::read(&mut reader)?;
         reader.finish()?;
-        Ok(Self { name, signature: None })
+        Ok(Self {
+            name,
+            signature: None,
+        })
     }
 }
 
@@ -213,7 +228,11 @@ impl<'a> Checkpoint<'a> {
         let digest = reader.array()?;
         let signature = if signed { Some(reader.array()?) } else { None };
         reader.finish()?;
-        Ok(Self { sequence, digest, signature })
+        Ok(Self {
+            sequence,
+            digest,
+            signature,
+        })
     }
 }
 

@@ -15,10 +15,13 @@ mod replies;
 mod writer;
 
 pub use byzantine_transport::Lane;
-pub use control::{Certificate, NewView, ViewChange, check_state_fetch, check_state_nodes, check_status};
+pub use control::{
+    Certificate, NewView, ViewChange, check_state_fetch, check_state_nodes, check_status,
+};
 pub use error::DecodeError;
 pub use messages::{
-    BUNDLE_BYTES_MAX, BUNDLE_OPERATIONS_MAX, Batch, Bundle, Checkpoint, FetchKind, Name, PrePrepare, Vote, without_signature,
+    BUNDLE_BYTES_MAX, BUNDLE_OPERATIONS_MAX, Batch, Bundle, Checkpoint, FetchKind, Name,
+    PrePrepare, Vote, without_signature,
 };
 pub use reader::Reader;
 pub use replies::{Reply, ReplyEntry, ResultForm, check_busy, check_read, check_read_answer};
@@ -69,10 +72,12 @@ pub fn lane_of(message_type: u8) -> Option<Lane> {
     use types::*;
     Some(match message_type {
         PREPARE | COMMIT => Lane::Votes,
-        HELLO | PRE_PREPARE | CHECKPOINT | VIEW_CHANGE | NEW_VIEW | STATUS | DECIDED | COMPLAINT | FETCH
-        | UNAVAILABLE | STATE_FETCH => Lane::Control,
+        HELLO | PRE_PREPARE | CHECKPOINT | VIEW_CHANGE | NEW_VIEW | STATUS | DECIDED
+        | COMPLAINT | FETCH | UNAVAILABLE | STATE_FETCH => Lane::Control,
         BUNDLE | REPLY | BUSY | READ | READ_ANSWER => Lane::Client,
-        FETCHED_BUNDLE | FETCHED_BATCH | FETCHED_VIEW_CHANGE | FETCHED_NEW_VIEW | STATE_NODES => Lane::Bulk,
+        FETCHED_BUNDLE | FETCHED_BATCH | FETCHED_VIEW_CHANGE | FETCHED_NEW_VIEW | STATE_NODES => {
+            Lane::Bulk
+        }
         _ => return None,
     })
 }

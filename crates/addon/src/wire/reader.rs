@@ -23,14 +23,20 @@ impl<'a> Reader<'a> {
 
     /// The next `length` bytes.
     pub fn take(&mut self, length: usize) -> Decoded<&'a [u8]> {
-        let (head, rest) = self.rest.split_at_checked(length).ok_or(DecodeError::Truncated)?;
+        let (head, rest) = self
+            .rest
+            .split_at_checked(length)
+            .ok_or(DecodeError::Truncated)?;
         self.rest = rest;
         Ok(head)
     }
 
     /// The next N bytes.
     pub fn array<const N: usize>(&mut self) -> Decoded<&'a [u8; N]> {
-        let (head, rest) = self.rest.split_first_chunk::<N>().ok_or(DecodeError::Truncated)?;
+        let (head, rest) = self
+            .rest
+            .split_first_chunk::<N>()
+            .ok_or(DecodeError::Truncated)?;
         self.rest = rest;
         Ok(head)
     }
@@ -53,13 +59,21 @@ impl<'a> Reader<'a> {
     /// Eight bytes, at most 2^53−1.
     pub fn u53(&mut self) -> Decoded<u64> {
         let value = u64::from_le_bytes(*self.array()?);
-        if value > U53_MAX { Err(DecodeError::OutOfRange) } else { Ok(value) }
+        if value > U53_MAX {
+            Err(DecodeError::OutOfRange)
+        } else {
+            Ok(value)
+        }
     }
 
     /// One byte below `end`.
     pub fn below(&mut self, end: u8) -> Decoded<u8> {
         let value = self.u8()?;
-        if value < end { Ok(value) } else { Err(DecodeError::OutOfRange) }
+        if value < end {
+            Ok(value)
+        } else {
+            Err(DecodeError::OutOfRange)
+        }
     }
 
     /// One byte that is 0 or 1.
@@ -74,7 +88,11 @@ impl<'a> Reader<'a> {
     /// A set of replicas.
     pub fn set(&mut self) -> Decoded<u32> {
         let set = self.u32()?;
-        if set >> 31 == 0 { Ok(set) } else { Err(DecodeError::NotCanonical) }
+        if set >> 31 == 0 {
+            Ok(set)
+        } else {
+            Err(DecodeError::NotCanonical)
+        }
     }
 
     /// Bytes after their length.
@@ -101,7 +119,11 @@ impl<'a> Reader<'a> {
 
     /// Nothing may follow.
     pub fn finish(self) -> Decoded<()> {
-        if self.rest.is_empty() { Ok(()) } else { Err(DecodeError::Trailing) }
+        if self.rest.is_empty() {
+            Ok(())
+        } else {
+            Err(DecodeError::Trailing)
+        }
     }
 }
 
@@ -113,19 +135,31 @@ mod tests {
     fn a_count_larger_than_what_is_left_is_refused_before_anything_is_allocated() {
         let mut reader = Reader::new(&[0xff, 0xff, 0xff, 0xff, 1]);
         assert_eq!(reader.bytes(), Err(DecodeError::Truncated));
-        assert_eq!(Reader::new(&[0; 8]).arrays::<32>(usize::MAX), Err(DecodeError::Truncated));
+        assert_eq!(
+            Reader::new(&[0; 8]).arrays::<32>(usize::MAX),
+            Err(DecodeError::Truncated)
+        );
     }
 
     #[test]
     fn u53_ends_at_two_to_the_53_minus_one() {
         assert_eq!(Reader::new(&U53_MAX.to_le_bytes()).u53(), Ok(U53_MAX));
-        assert_eq!(Reader::new(&(U53_MAX + 1).to_le_bytes()).u53(), Err(DecodeError::OutOfRange));
+        assert_eq!(
+            Reader::new(&(U53_MAX + 1).to_le_bytes()).u53(),
+            Err(DecodeError::OutOfRange)
+        );
     }
 
     #[test]
     fn bit_31_of_a_set_and_a_boolean_of_two_are_refused() {
-        assert_eq!(Reader::new(&0x7fff_ffffu32.to_le_bytes()).set(), Ok(0x7fff_ffff));
-        assert_eq!(Reader::new(&0x8000_0000u32.to_le_bytes()).set(), Err(DecodeError::NotCanonical));
+        assert_eq!(
+            Reader::new(&0x7fff_ffffu32.to_le_bytes()).set(),
+            Ok(0x7fff_ffff)
+        );
+        assert_eq!(
+            Reader::new(&0x8000_0000u32.to_le_bytes()).set(),
+            Err(DecodeError::NotCanonical)
+        );
         assert_eq!(Reader::new(&[2]).boolean(), Err(DecodeError::NotCanonical));
     }
 }

@@ -67,24 +67,37 @@ impl<'a> Reply<'a> {
         for _ in 0..count {
             let sequence = reader.u53()?;
             let status = reader.below(STATUSES)?;
-            entries.push(ReplyEntry { sequence, status, result: ResultForm::read(&mut reader)? });
+            entries.push(ReplyEntry {
+                sequence,
+                status,
+                result: ResultForm::read(&mut reader)?,
+            });
         }
         reader.finish()?;
-        Ok(Self { head, session, entries })
+        Ok(Self {
+            head,
+            session,
+            entries,
+        })
     }
 
     /// Encodes it for the client as replica `me` of `n` sends it: a long result travels in full
     /// from the replica (client sequence mod n) and as its digest from all others.
     pub fn encode_for_client(&self, me: u8, n: u8) -> Vec<u8> {
         let mut writer = Writer::with_capacity(self.head.len() + 2 + self.entries.len() * 24);
-        writer.raw(self.head).u16(u16::try_from(self.entries.len()).expect("decoded from a u16 count"));
+        writer
+            .raw(self.head)
+            .u16(u16::try_from(self.entries.len()).expect("decoded from a u16 count"));
         for entry in &self.entries {
             writer.u53(entry.sequence).u8(entry.status);
             match entry.result {
                 ResultForm::Full(result)
-                    if result.len() > RESULT_INLINE_MAX && entry.sequence % u64::from(n) != u64::from(me) =>
+                    if result.len() > RESULT_INLINE_MAX
+                        && entry.sequence % u64::from(n) != u64::from(me) =>
                 {
-                    writer.u8(1).raw(&byzantine_crypto::result_digest(entry.status, result));
+                    writer
+                        .u8(1)
+                        .raw(&byzantine_crypto::result_digest(entry.status, result));
                 }
                 ResultForm::Full(result) => {
                     writer.u8(0).bytes(result);

@@ -9,7 +9,9 @@ pub struct Writer {
 impl Writer {
     /// A writer with room for `capacity` bytes.
     pub fn with_capacity(capacity: usize) -> Self {
-        Self { bytes: Vec::with_capacity(capacity) }
+        Self {
+            bytes: Vec::with_capacity(capacity),
+        }
     }
 
     /// One byte.
@@ -41,7 +43,8 @@ impl Writer {
 
     /// Bytes after their length.
     pub fn bytes(&mut self, bytes: &[u8]) -> &mut Self {
-        self.u32(u32::try_from(bytes.len()).expect("a message is far below 4 GiB")).raw(bytes)
+        self.u32(u32::try_from(bytes.len()).expect("a message is far below 4 GiB"))
+            .raw(bytes)
     }
 
     /// What was written.
