@@ -50,7 +50,10 @@ export class EquivocatingPrimary extends Program {
     const bundles = batch.map(({ digest }) => digest);
     const time = this.#time as AgreedTime;
     const sequence = this.#sequence as Sequence;
-    const digest = digestAt(MessageCrypto.batchDigest(time, Buffer.concat(bundles.map((bundle) => bytesOf(bundle)))), 0);
+    const digest = digestAt(
+      MessageCrypto.batchDigest(time, Buffer.concat(bundles.map((bundle) => bytesOf(bundle)))),
+      0,
+    );
     const message = this.body("prePrepare", { type: "prePrepare", view: VIEW, sequence, time, bundles, digest });
     const vote = { type: "commit", view: VIEW, sequence, digest } as const;
     // What is signed names the batch by its digest, in the shape of a vote.
@@ -63,7 +66,8 @@ export class EquivocatingPrimary extends Program {
   /** A bundle of a client, straight or by way of a backup. Sessions are opened as an honest primary would. */
   #take(payload: Uint8Array): void {
     const decoded = decodePayload(MessageType.bundle, payload);
-    if (!decoded.ok || decoded.message.name !== "bundle") throw new Error("a bundle of an honest client does not decode");
+    if (!decoded.ok || decoded.message.name !== "bundle")
+      throw new Error("a bundle of an honest client does not decode");
     const { client, session } = decoded.message.body;
     const digest = digestAt(MessageCrypto.bundleDigest(payload), 0);
     if (this.#taken.has(digest)) return;

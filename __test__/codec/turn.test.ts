@@ -281,8 +281,13 @@ test("a request names its bundle and where it came from", (t) => {
     count: 4,
     bytes: 777,
   };
-  t.deepEqual(read(request(255)), [{ kind: "request", bundle, from: undefined }] as unknown as TurnInput[]);
-  t.deepEqual(read(request(1)), [{ kind: "request", bundle, from: 1 }] as unknown as TurnInput[]);
+  t.deepEqual(read(request(255)), [
+    { kind: "request", bundle, from: undefined, again: false },
+  ] as unknown as TurnInput[]);
+  t.deepEqual(read(request(254)), [
+    { kind: "request", bundle, from: undefined, again: true },
+  ] as unknown as TurnInput[]);
+  t.deepEqual(read(request(1)), [{ kind: "request", bundle, from: 1, again: false }] as unknown as TurnInput[]);
   t.throws(() => read(request(31)), { message: /record at byte 0 .* outOfRange/ });
   for (const count of [0, 1025]) t.throws(() => read(request(255, count)), { message: /outOfRange/ });
 });

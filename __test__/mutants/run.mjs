@@ -3,7 +3,7 @@
  *
  * Each JSON file beside this one is a mutant: one piece of the sources and what stands there instead. Sources are copied,
  * patched and compiled in a temporary folder, never in place, and the simulator runs from there. The unmutated code goes first,
- * through the same command, and has to pass.
+ * through the same command, and has to pass. A mutant may fix `options` of the simulator, and how many `seeds` it gets.
  */
 import { spawn, spawnSync } from "node:child_process";
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
@@ -59,9 +59,10 @@ function patch(path, search, replace) {
 }
 
 /** What the simulator says of the code in a folder. */
-function simulate(folder) {
+function simulate(folder, { seeds = values.seeds, options = {} }) {
   const started = performance.now();
-  const parameters = ["--seeds", values.seeds, "--from", "1", "--json", "--no-shrink", "--workers", values.workers];
+  const parameters = ["--seeds", seeds, "--from", "1", "--json", "--no-shrink", "--workers", values.workers];
+  for (const [name, value] of Object.entries(options)) parameters.push("--set", `${name}=${JSON.stringify(value)}`);
   return new Promise((resolve) => {
     const child = spawn(process.execPath, [join(folder, "dist/testing/sim-main.js"), ...parameters], {
       stdio: ["ignore", "pipe", "pipe"],
@@ -89,10 +90,10 @@ function verdictOf({ code, report, errors }) {
 }
 
 let failed = 0;
-async function run(id, mutant) {
+async function run(id, mutant, parameters = {}) {
   const folder = build(mutant);
   try {
-    const result = await simulate(folder);
+    const result = await simulate(folder, parameters);
     const verdict = verdictOf(result);
     const good = (mutant === undefined) === (verdict === undefined);
     if (!good) failed++;
@@ -105,9 +106,15 @@ async function run(id, mutant) {
   }
 }
 
+/** A mutant that is aimed at has options of its own; the unmutated code passes the same command. */
+async function runMutant(mutant) {
+  if (mutant.options !== undefined) await run(`unmutated as for ${mutant.id}`, undefined, mutant);
+  await run(mutant.id, mutant, mutant);
+}
+
 await run("unmutated", undefined);
 for (const mutant of mutants) {
-  await run(mutant.id, mutant).catch((error) => {
+  await runMutant(mutant).catch((error) => {
     failed++;
     console.log(`FAIL ${mutant.id}: ${error.message}`);
   });

@@ -87,7 +87,12 @@ export class TestCluster {
 
   /** A client with a new key, or with the given one. */
   async client(key = MessageCrypto.generateKeyPair().privateKey): Promise<ByzantineClient> {
-    const client = await ByzantineClient.connect({ cluster: this.config, key, connectTimeoutMs: 60_000, timeoutMs: 60_000 });
+    const client = await ByzantineClient.connect({
+      cluster: this.config,
+      key,
+      connectTimeoutMs: 60_000,
+      timeoutMs: 60_000,
+    });
     this.#t.teardown(async () => client.close());
     return client;
   }

@@ -62,7 +62,9 @@ test.serial("no two honest replicas execute different operations at one sequence
     total += amounts[0] + amounts[1];
     const results = Promise.all([add(left, amounts[0]), add(right, amounts[1])]);
     const [a, b] = await eventually(`bundles of both clients (${name})`, () => {
-      const distinct = primary.waiting.filter((bundle, i, all) => all.findIndex((x) => x.client === bundle.client) === i);
+      const distinct = primary.waiting.filter(
+        (bundle, i, all) => all.findIndex((x) => x.client === bundle.client) === i,
+      );
       return distinct.length === 2 && distinct;
     });
     primary.waiting.length = 0;
@@ -99,7 +101,9 @@ test.serial("where no batch has a quorum, nobody executes any", async (t) => {
     cluster.running.every((node) => (node.getMetrics().messages["prepare"]?.received ?? 0) >= 2 * (before + 1)),
   );
   const asked = Date.now();
-  await eventually("time for repair", () => cluster.running.every((node) => node.getMetrics().takenAtMs > asked + 1_500));
+  await eventually("time for repair", () =>
+    cluster.running.every((node) => node.getMetrics().takenAtMs > asked + 1_500),
+  );
   const states = await Promise.all(cluster.running.map(async (node) => node.stateDigest()));
   for (const state of states) t.deepEqual(state, { ...states[0]!, sequence: before });
   t.deepEqual(await cluster.totals(), [0, 0, 0]);

@@ -83,22 +83,25 @@ test.serial("dropping everything stops commits, and letting go resumes them", as
   t.deepEqual(await cluster.totals(), [3, 3, 3, 3]);
 });
 
-test.serial("a silence that outlasts every connection ends in new connections and in the pending operation", async (t) => {
-  const stage = await relayed(t);
-  const { cluster, drop } = stage;
-  const client = await cluster.client();
-  t.is(await add(client, 1), 1);
-  const { sequence } = await cluster.settled(1);
-  drop(EVERYTHING);
-  const pending = add(client, 2);
-  await eventually("all connections given up", () => cluster.running.every((node) => connectedPeers(node) === 0));
-  t.deepEqual(executed(stage), [sequence, sequence, sequence, sequence]);
-  drop(NOTHING);
-  t.is(await pending, 3);
-  await eventually("all replicas connected", () => cluster.running.every((node) => connectedPeers(node) === 3));
-  await cluster.settled(sequence + 1);
-  t.deepEqual(await cluster.totals(), [3, 3, 3, 3]);
-});
+test.serial(
+  "a silence that outlasts every connection ends in new connections and in the pending operation",
+  async (t) => {
+    const stage = await relayed(t);
+    const { cluster, drop } = stage;
+    const client = await cluster.client();
+    t.is(await add(client, 1), 1);
+    const { sequence } = await cluster.settled(1);
+    drop(EVERYTHING);
+    const pending = add(client, 2);
+    await eventually("all connections given up", () => cluster.running.every((node) => connectedPeers(node) === 0));
+    t.deepEqual(executed(stage), [sequence, sequence, sequence, sequence]);
+    drop(NOTHING);
+    t.is(await pending, 3);
+    await eventually("all replicas connected", () => cluster.running.every((node) => connectedPeers(node) === 3));
+    await cluster.settled(sequence + 1);
+    t.deepEqual(await cluster.totals(), [3, 3, 3, 3]);
+  },
+);
 
 test.serial("an operation whose replies are lost is sent again and executed once", async (t) => {
   const { cluster, drop, betweenReplicas } = await relayed(t);

@@ -296,3 +296,30 @@ test("a replica that reaches a checkpoint after it became stable still signs it,
     [replicas(2)],
   );
 });
+
+test("a retry whose body was released in the same turn is not taken for held", (t) => {
+  const core = backup();
+  core.request(bundle("a"), undefined, true);
+  t.deepEqual(core.ignored(), ["duplicateRequest"]);
+  t.is(core.core.inspect().bundles.size, 0);
+});
+
+test("a replica that executes by DECIDED far above its window keeps no more than two windows of it", (t) => {
+  const core = backup({ checkpointInterval: 2, window: 4 });
+  for (let sequence = 1; sequence <= 40; sequence++) {
+    const decided = {
+      type: "decided",
+      sequence: at(sequence),
+      digest: digestOf(`b${sequence}`),
+      time: WALL_CLOCK,
+      bundles: [],
+    };
+    for (const from of [0, 1]) core.control(from, decided as never);
+    core.executed(sequence);
+    if (sequence % 2 === 0) checkpointed(core, sequence, `root ${sequence}`);
+  }
+  const { slots, history, low } = core.core.inspect();
+  t.is(low, at(0));
+  t.true(slots.size <= 10, String(slots.size));
+  t.true(history.size <= 14, String(history.size));
+});

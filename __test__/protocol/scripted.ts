@@ -83,8 +83,8 @@ export class Scripted {
     return this.step({ kind: "control", from: from as ReplicaId, message: message as Verified<Control> });
   }
 
-  request(ref: Verified<BundleRef>, from?: number): readonly Action[] {
-    return this.step({ kind: "request", bundle: ref, from: from as ReplicaId | undefined });
+  request(ref: Verified<BundleRef>, from?: number, again = false): readonly Action[] {
+    return this.step({ kind: "request", bundle: ref, from: from as ReplicaId | undefined, again });
   }
 
   propose(

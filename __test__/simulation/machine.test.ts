@@ -1,5 +1,9 @@
 /** The parts of the simulator by themselves. */
 import test from "ava";
+import type { DurableRecord, Input } from "../../dist/protocol/core.js";
+import type { Lsn } from "../../dist/protocol/types.js";
+import { Disk } from "../../dist/testing/ports/disk.js";
+import { Outbox } from "../../dist/testing/ports/outbox.js";
 import { Network } from "../../dist/testing/network.js";
 import type { LinkLaw } from "../../dist/testing/network.js";
 import { withPoisonedGlobals } from "../../dist/testing/poison.js";
@@ -202,4 +206,73 @@ test("a user's own state machine is simulated, and one that is not deterministic
   const strange = simulate({ seed: 1n, machine: counter(() => (++calls % 3 === 0 ? 2 : 1)), operations, options });
   t.is(strange.violation?.invariant, 11, strange.violation?.message);
   t.throws(() => simulate({ seed: 1n, machine: counter(() => 1), operations: ["a", "a"] }), { instanceOf: RangeError });
+});
+
+const lease = { type: "lease", view: 0, through: 1 } as unknown as DurableRecord;
+
+function disk(): { scheduler: Scheduler; disk: Disk; inputs: Input[]; groups: number[] } {
+  const scheduler = new Scheduler();
+  const inputs: Input[] = [];
+  const groups: number[] = [];
+  const made = new Disk(scheduler, new Prng(1n), {
+    meanMs: 5,
+    onDurable: (records) => groups.push(records.length),
+    onInput: (input) => inputs.push(input),
+  });
+  return { scheduler, disk: made, inputs, groups };
+}
+
+test("a disk acknowledges what one write took, and then what came meanwhile in one group", (t) => {
+  const { scheduler, disk: made, inputs, groups } = disk();
+  for (let lsn = 1; lsn <= 4; lsn++) made.append(lsn as Lsn, lease);
+  t.is(made.durableThrough, 0 as Lsn);
+  drain(scheduler);
+  t.deepEqual(groups, [1, 3]);
+  t.deepEqual(
+    inputs,
+    [1, 4].map((upTo) => ({ kind: "persisted", upTo: upTo as Lsn })),
+  );
+});
+
+test("a crash loses what was not acknowledged, keeps a prefix of it, or loses the disk", (t) => {
+  for (const mode of ["kept", "torn", "lost"] as const) {
+    const { scheduler, disk: made, inputs } = disk();
+    t.is(made.recover().type, "genesis");
+    made.append(1 as Lsn, lease);
+    drain(scheduler);
+    for (let lsn = 2; lsn <= 9; lsn++) made.append(lsn as Lsn, lease);
+    made.crash(mode);
+    drain(scheduler);
+    t.is(inputs.length, 1, "nobody hears of a write that was under way");
+    const through = made.durableThrough as number;
+    if (mode === "kept") t.is(through, 1);
+    if (mode === "torn") t.true(through >= 1 && through <= 9);
+    if (mode === "lost") t.is(through, 0);
+    t.is(made.recover().type, "wiped");
+  }
+});
+
+test("a disk that fails says so and acknowledges nothing more", (t) => {
+  const { scheduler, disk: made, inputs } = disk();
+  made.append(1 as Lsn, lease);
+  made.fail("full");
+  made.append(2 as Lsn, lease);
+  drain(scheduler);
+  t.deepEqual(inputs, [{ kind: "diskFailed", reason: "full" }]);
+});
+
+test("what rests on a record leaves when it is durable, and not after a crash", (t) => {
+  let durable = 1;
+  const left: number[] = [];
+  const outbox = new Outbox(() => durable as Lsn);
+  for (const after of [0, 1, 2, 3]) outbox.push(after as Lsn, () => left.push(after));
+  t.deepEqual(left, [0, 1]);
+  durable = 2;
+  outbox.flush();
+  t.deepEqual(left, [0, 1, 2]);
+  outbox.clear();
+  durable = 9;
+  outbox.flush();
+  t.deepEqual(left, [0, 1, 2]);
+  t.is(outbox.size, 0);
 });

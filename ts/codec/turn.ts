@@ -100,6 +100,8 @@ export type TurnInput =
 
 /** Stands for "no replica" where a record has a replica. */
 const NO_REPLICA = 255;
+/** Stands for a client's connection that sent again what was announced before. */
+const AGAIN = 254;
 const PHASES: readonly Phase[] = ["prepare", "commit"];
 const BODY_STATUSES = ["invalid", "unavailable"] as const;
 
@@ -207,7 +209,7 @@ function readConflict(record: Reader): TurnInput {
 }
 
 function readRequest(record: Reader): TurnInput {
-  const from = readPeerOrNone(record);
+  const origin = record.u8();
   const bundle: BundleRef = {
     digest: record.digest(),
     client: record.clientKey(),
@@ -218,7 +220,10 @@ function readRequest(record: Reader): TurnInput {
     bytes: record.u32(),
   };
   if (bundle.count < 1 || bundle.count > BUNDLE_OPERATIONS_MAX) malformed("outOfRange");
-  return { kind: "request", bundle: verified(bundle), from };
+  const ofClient = origin === NO_REPLICA || origin === AGAIN;
+  if (!ofClient && origin >= REPLICAS_MAX) malformed("outOfRange");
+  const from = ofClient ? undefined : (origin as ReplicaId);
+  return { kind: "request", bundle: verified(bundle), from, again: origin === AGAIN };
 }
 
 function readBatchRecord(turn: Reader): BatchRecord {

@@ -250,8 +250,10 @@ export interface NativeReactorStatistics {
   crossings: number
   /** Objects made for JavaScript, by calls other than `turn`, which makes none. */
   objectsMade: number
-  /** Turns that slept. */
+  /** Sleeps inside of turns. */
   turnsSlept: number
+  /** Sleeps that `wakeReactor` ended. */
+  turnsWoken: number
   /** Turns that brought something. */
   turnsWithInput: number
   /** Calls of the verifier. */

@@ -2,9 +2,10 @@
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { ByzantineError } from "../errors.ts";
+import type * as generated from "./binding.cjs";
 
 /** What the generated loader exports. */
-export type Binding = typeof import("./binding.cjs");
+export type Binding = typeof generated;
 
 /**
  * @throws ByzantineError NATIVE_BINDING where there is no binary for this machine, or it is of another release.

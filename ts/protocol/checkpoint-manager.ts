@@ -37,9 +37,13 @@ export class CheckpointManager {
     const { state, options } = this.#context;
     if (run !== state.run || sequence < state.low) return this.#context.ignore("staleRun");
     // Stable before we got there: our own CHECKPOINT is still what a peer below us may need.
-    if (sequence === state.low && digest !== state.stableDigest) return this.#diverge(sequence, digest, state.stableDigest);
+    if (sequence === state.low && digest !== state.stableDigest)
+      return this.#diverge(sequence, digest, state.stableDigest);
     const lsn = this.#context.persist({ type: "checkpoint", sequence, digest });
     state.ownCheckpoints.set(sequence, { digest, lsn });
+    if (state.ownCheckpoints.size > CLAIMS_MAX)
+      state.ownCheckpoints.delete(Math.min(...state.ownCheckpoints.keys()) as Sequence);
+    this.#collect();
     this.#claim(options.me, sequence, digest);
     this.#context.broadcast({ type: "checkpoint", sequence, digest }, lsn);
     if (sequence > state.low) this.#stabilise(sequence);
@@ -114,8 +118,10 @@ export class CheckpointManager {
    */
   #collect(): void {
     const { state, options } = this.#context;
+    // What we executed far above our window was decided by replicas whose own stable checkpoint lies above it.
+    const replaced = Math.max(state.low, state.lastExecuted - 2 * options.window);
     for (const [sequence, slot] of state.slots) {
-      if (sequence > state.low) continue;
+      if (sequence > replaced) continue;
       const awaited = sequence > state.lastExecuted && sequence <= state.lastExecuted + options.window;
       if (awaited && slot.decision !== undefined) continue;
       state.slots.delete(sequence);

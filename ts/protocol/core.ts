@@ -62,7 +62,13 @@ export type Input =
    * A verified bundle whose body is now held. Again for a held one only when its client sent it again (a retry). `from` is
    * undefined for a client's connection.
    */
-  | { readonly kind: "request"; readonly bundle: Verified<BundleRef>; readonly from: ReplicaId | undefined }
+  | {
+      readonly kind: "request";
+      readonly bundle: Verified<BundleRef>;
+      readonly from: ReplicaId | undefined;
+      /** The body was announced before: its client sent it again. It may have been released in this very turn. */
+      readonly again: boolean;
+    }
   | { readonly kind: "link"; readonly peer: ReplicaId; readonly up: boolean }
   /** Time has passed; `wallClock` is this machine's clock, used for agreed time alone. */
   | { readonly kind: "tick"; readonly wallClock: AgreedTime };

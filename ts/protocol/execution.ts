@@ -45,16 +45,21 @@ export class Execution {
       state.decidedClaims.delete(sequence as Sequence);
       if (sequence === through) this.#context.emit({ kind: "commit", through, after });
     }
+    this.trimHistory();
     this.#context.progress();
     this.advance();
   }
 
-  /** Forgets executed batches from the oldest on: none above the stable checkpoint, as others may still need them. */
+  /**
+   * Forgets executed batches from the oldest on: none above the stable checkpoint, as others may still need them, unless we are
+   * so far above it that others must have a later one.
+   */
   trimHistory(): void {
     const { state, options } = this.#context;
+    const replaced = Math.max(state.low, state.lastExecuted - 2 * options.window);
     for (const [sequence, batch] of state.history) {
-      const old = sequence <= state.low - options.window;
-      if (sequence > state.low || !(old || state.historyBytes > options.historyBytesMax)) return;
+      const old = sequence <= replaced - options.window;
+      if (sequence > replaced || !(old || state.historyBytes > options.historyBytesMax)) return;
       state.history.delete(sequence);
       state.historyBytes -= batch.bytes;
       this.#pool.drop(batch.bundles);

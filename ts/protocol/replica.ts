@@ -131,7 +131,7 @@ export class Replica implements Core {
       case "body":
         return this.#status.onUnavailable(input.digest);
       case "request":
-        return this.#onRequest(input.bundle, input.from);
+        return this.#onRequest(input.bundle, input.from, input.again);
       case "link":
         return this.#status.onLink(input.peer, input.up);
       case "tick":
@@ -178,7 +178,9 @@ export class Replica implements Core {
     if (upTo > state.persistedUpTo) state.persistedUpTo = upTo;
   }
 
-  #onRequest(bundle: BundleRef, from: ReplicaId | undefined): void {
+  #onRequest(bundle: BundleRef, from: ReplicaId | undefined, again: boolean): void {
+    // A body that was released since is not held, whatever the port said before it heard of that; the client will repeat it.
+    if (again && !this.#context.state.bundles.has(bundle.digest)) return this.#context.ignore("duplicateRequest");
     if (!this.#pool.onRequest(bundle, from, this.#views.primary())) return;
     this.#context.state.fetches.delete(bundle.digest);
     this.#consensus.onHeld(bundle.digest);

@@ -30,6 +30,14 @@ export const requiredSituations = [
   "send waited for the disk",
   "redelivered",
   "liveness asked",
+  "adversary: equivocator",
+  "adversary: conflicter",
+  "adversary: mutator",
+  "adversary: scribbler",
+  "adversary: omitter",
+  "adversary: delayer",
+  "adversary: accomplice",
+  "adversary: usurper",
 ] as const;
 
 export type Situation = (typeof requiredSituations)[number];

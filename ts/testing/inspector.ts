@@ -51,8 +51,8 @@ export class Inspector {
     const { n, checkpointInterval, windowIntervals, poolBundlesMax, batchBundlesMax } = this.around.options;
     const window = checkpointInterval * windowIntervals;
     const state = this.replica.core.inspect();
-    // Instances of three windows: the one that moves on, the early ones above, and those not yet executed below.
-    const slots = 3 * window + checkpointInterval;
+    // Instances of four windows: two that DECIDED may run ahead of the stable checkpoint, the live one, and what waits for execution.
+    const slots = 4 * window + checkpointInterval;
     const bodies = 3 * poolBundlesMax + 2 * slots * batchBundlesMax;
     this.measure("instances", state.slots.size, slots);
     this.measure("early proposals", state.early.size, window + checkpointInterval);

@@ -20,7 +20,7 @@ export interface Keyring {
 }
 
 /** Who has which key; the same for both kinds of signatures. */
-abstract class KeyDirectory {
+export abstract class KeyDirectory {
   private readonly keys: readonly ClientKey[];
   private readonly nodes: ReadonlyMap<ClientKey, number>;
 
@@ -92,7 +92,7 @@ const PKCS8_PREFIX = Buffer.from("302e020100300506032b657004220420", "hex");
 /** The domain of the formats: protocol, cluster, epoch, before the type. */
 const DOMAIN = Buffer.concat([Buffer.from("byzantine-quic/1"), Buffer.alloc(32 + 8)]);
 
-/** Real Ed25519. */
+/** Real Ed25519 for where there is no addon. */
 export class Ed25519Keyring extends KeyDirectory implements Keyring {
   private readonly privateKeys: readonly KeyObject[];
   private readonly publicKeys: readonly KeyObject[];

@@ -101,7 +101,7 @@ function drawLink(n: number, prng: Prng): { readonly from: number; readonly to: 
 /** Operations of the store that the simulator brings; each carries a number that makes its bytes unique. */
 function drawOperations(options: SimOptions, prng: Prng): PlannedOperation[] {
   const operations: PlannedOperation[] = [];
-  const times = new Array<number>(options.clients).fill(0);
+  const times = Array.from({ length: options.clients }, () => 0);
   for (let index = 0; index < options.operations; index++) {
     const client = prng.below(options.clients);
     const atMs = Math.round((times[client] ?? 0) + (options.thinkMs > 0 ? prng.exponential(options.thinkMs) : 0));

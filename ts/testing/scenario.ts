@@ -120,6 +120,7 @@ class Player {
           kind: "request",
           bundle: bundleOf(rest[0] ?? "", number),
           from: field("from") === undefined ? undefined : number("from"),
+          again: rest.includes("again"),
         };
       case "unavailable":
         return { kind: "body", digest: digestNamed(rest[0] ?? ""), status: "unavailable" };

@@ -93,13 +93,14 @@ function runOne(options: Arguments): number {
 
 function explain(options: Arguments): void {
   const tally = runRange({ first: options.seed ?? 0n, count: 1, given: options.given, shrink: options.shrink });
-  for (const failure of tally.failures) printFailure(failure);
+  for (const failure of tally.failures) printFailure(failure, options.given);
 }
 
-function printFailure({ seed, invariant, name, message, trace }: Failure): void {
+function printFailure({ seed, invariant, name, message, trace }: Failure, given: Partial<SimOptions>): void {
   console.error(`\nVIOLATION of invariant ${invariant} (${name}) by seed ${seed}\n  ${message}`);
   if (trace !== undefined) console.error(`minimised (save it to replay it with --trace FILE):\n${trace}`);
-  console.error(`replay: npm run sim -- --seed ${seed}`);
+  const fixed = Object.entries(given).map(([option, value]) => ` --set '${option}=${JSON.stringify(value)}'`);
+  console.error(`replay: npm run sim -- --seed ${seed}${fixed.join("")}`);
 }
 
 /** Hands out ranges of seeds until there are enough, or time is up, or one fails. */
@@ -146,7 +147,7 @@ async function runInWorkers(
         worker.once("message", resolve);
         worker.once("error", reject);
       });
-      worker.postMessage(range);
+      worker.postMessage(range, []);
       take(await answer);
     }
     await worker.terminate();
@@ -164,7 +165,7 @@ function report(total: Tally, options: Arguments, elapsedMs: number): number {
   const missed = total.failures.length === 0 ? missedSituations(total) : [];
   console.log(progress(total, elapsedMs));
   if (!options.json) console.log(total.coverage);
-  for (const failure of total.failures) printFailure(failure);
+  for (const failure of total.failures) printFailure(failure, options.given);
   for (const situation of missed) console.error(`never came up: ${situation}`);
   const { seeds, events, coverage, failures } = total;
   if (options.json)
@@ -180,5 +181,5 @@ if (isMainThread) {
   const one = options.seed !== undefined || options.trace !== undefined;
   process.exitCode = one ? runOne(options) : await runMany(options);
 } else {
-  parentPort?.on("message", (range: SeedRange) => parentPort?.postMessage(runRange(range)));
+  parentPort?.on("message", (range: SeedRange) => parentPort?.postMessage(runRange(range), []));
 }

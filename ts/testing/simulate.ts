@@ -7,10 +7,14 @@ import { Prng } from "./prng.ts";
 import { store } from "./store.ts";
 import { World, type RunResult, type WorldOptions } from "./world.ts";
 
+/** The product's signer and verifier, where the addon was built. */
+const native = await import("./native-keyring.ts").catch(() => undefined);
+
 /** The simulator's own store with its model. */
 export const storeWorld: WorldOptions = {
   subject: { machine: store, identify: (operation) => operation.split(" ", 1)[0] ?? "" },
   model: () => new StoreModel(),
+  realKeyring: native === undefined ? undefined : (prng, nodes) => new native.NativeKeyring(prng, nodes),
 };
 
 /** The plan of a seed; `given` fixes options that the seed would choose otherwise. */

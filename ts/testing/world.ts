@@ -11,7 +11,7 @@ import { Coverage } from "./coverage.ts";
 import { EventLog } from "./event-log.ts";
 import { FaultDriver } from "./fault-driver.ts";
 import { History, quorumOf, type Setting, type Violation } from "./history.ts";
-import { Ed25519Keyring, StubKeyring } from "./keyring.ts";
+import { Ed25519Keyring, StubKeyring, type Keyring } from "./keyring.ts";
 import { HEALED_LAW, Network, type LinkLaw } from "./network.ts";
 import { VIEW_CHANGE, type SimOptions } from "./options.ts";
 import type { Plan } from "./plan.ts";
@@ -45,6 +45,8 @@ export interface WorldOptions {
   readonly subject: Subject;
   /** What results must be; without one only the order in real time is checked. */
   readonly model?: (() => Model) | undefined;
+  /** Makes the keys of runs with real signatures; Node.js's own Ed25519 unless given. */
+  readonly realKeyring?: ((prng: Prng, nodes: number) => Keyring) | undefined;
   /** Hears one line for everything that happens. */
   readonly narrate?: ((line: string) => void) | undefined;
 }
@@ -65,7 +67,7 @@ export class World {
   private core: readonly number[] = [];
   private skipped: string | undefined;
 
-  constructor(plan: Plan, { subject, model, narrate }: WorldOptions) {
+  constructor(plan: Plan, { subject, model, realKeyring, narrate }: WorldOptions) {
     const { options } = plan;
     this.options = options;
     this.prng = new Prng(BigInt(options.seed));
@@ -86,7 +88,9 @@ export class World {
       subject,
       scheduler: this.scheduler,
       network: this.network,
-      keyring: options.realCrypto ? new Ed25519Keyring(keys, nodes) : new StubKeyring(keys, nodes),
+      keyring: options.realCrypto
+        ? (realKeyring?.(keys, nodes) ?? new Ed25519Keyring(keys, nodes))
+        : new StubKeyring(keys, nodes),
       history: this.history,
       coverage: this.coverage,
       log: this.log,

@@ -6,8 +6,8 @@ use std::collections::HashSet;
 use std::net::Ipv4Addr;
 
 use byzantine_transport::{
-    ALPN_CLIENT, ALPN_REPLICA, ClientPolicy, DownReason, Endpoint, Event, HelloField, Lane,
-    RefuseReason, Role, Source, TransportError,
+    ALPN_CLIENT, ALPN_REPLICA, ClientPolicy, CloseCode, DownReason, Endpoint, Event, HelloField,
+    Lane, RefuseReason, Role, Source, TransportError,
 };
 use support::{Node, client, cluster, hello, in_time, introduce, key, member_seed, public, raw};
 use support::{replica, talk};
@@ -168,6 +168,25 @@ async fn both_sides_learn_which_field_of_hello_differs() {
                 .any(|event| matches!(event, Event::PeerUp { .. }))
         );
     }
+}
+
+#[tokio::test]
+async fn a_difference_that_only_the_other_side_saw_is_learnt_from_its_close() {
+    let mut node = Node::bind(replica(0, 2));
+    let dialling = raw::dialling();
+    let identity = key(member_seed(1));
+    for text in ["go away", "hello: window differs"] {
+        let connection = raw::dial(&dialling, node.address(), &identity, ALPN_REPLICA)
+            .await
+            .unwrap();
+        in_time("control lane", connection.accept_uni())
+            .await
+            .unwrap();
+        connection.close((CloseCode::Hello as u32).into(), text.as_bytes());
+    }
+    let reason = RefuseReason::HelloMismatch("window".to_owned());
+    assert_eq!(node.refusal(&reason).await, Some(public(member_seed(1))));
+    assert_eq!(node.refused("helloMismatch"), 1, "other texts name nothing");
 }
 
 #[tokio::test]

@@ -79,7 +79,7 @@ function vary(body: PrePrepare, prng: Prng, hand: Hand): PrePrepare {
     case "fewerBundles":
       return { ...body, bundles: bundles.slice(0, -1) };
     case "reversed":
-      return { ...body, bundles: [...bundles].reverse(), time: (body.time + 1) as AgreedTime };
+      return { ...body, bundles: bundles.toReversed(), time: (body.time + 1) as AgreedTime };
     case "repeated":
       return { ...body, bundles: [...bundles, ...bundles.slice(0, 1)] };
     case "ghostBody":

@@ -1,4 +1,4 @@
-import { quorumOf, short, type Checker, type Observation, type Setting } from "../history.ts";
+import { quorumOf, short, type Checker, type Observation, type Setting, type VoteFact } from "../history.ts";
 
 /** Invariant 1: no two honest replicas execute different batches at one sequence. */
 export class Agreement implements Checker {
@@ -20,6 +20,16 @@ export class Agreement implements Checker {
   }
 }
 
+/** Replicas that a place is told apart by. */
+const REPLICAS_MAX = 32;
+
+interface Claim {
+  /** Undefined for DECIDED, which names none. */
+  readonly view: number | undefined;
+  readonly digest: string;
+  readonly by: Set<number>;
+}
+
 /**
  * Invariant 1, before it can break: what a replica executes was committed, which means that it counted COMMITs of Q distinct
  * replicas for one view, sequence and digest, its own among them, or DECIDED of f+1 distinct ones. An agreement that holds by
@@ -29,9 +39,8 @@ export class CommitQuorum implements Checker {
   readonly invariant = 1;
   readonly name = "commit quorum";
   readonly kinds = ["emitted", "accepted", "executed"] as const;
-  private readonly claims = new Map<string, Set<number>>();
-  private readonly decided = new Map<string, Set<number>>();
-  private readonly committedViews = new Map<string, Set<number>>();
+  /** Who claimed what before each replica, by sequence. */
+  private readonly claims = new Map<number, Claim[]>();
   private readonly setting: Setting;
 
   constructor(setting: Setting) {
@@ -43,30 +52,21 @@ export class CommitQuorum implements Checker {
     if (observation.kind === "accepted") this.count(observation.replica, observation.from, observation.vote);
     if (observation.kind !== "executed") return undefined;
     const { replica, sequence, digest } = observation;
-    const claim = `${replica}/${sequence}/${digest}`;
-    if ((this.decided.get(claim)?.size ?? 0) > this.setting.f) return undefined;
-    let most = 0;
-    for (const view of this.committedViews.get(claim) ?? [])
-      most = Math.max(most, this.claims.get(`${claim}/${view}`)?.size ?? 0);
-    if (most >= quorumOf(this.setting)) return undefined;
-    return `replica ${replica} executed ${short(digest)} at ${sequence} on ${most} COMMITs and ${this.decided.get(claim)?.size ?? 0} DECIDED`;
+    const mine = (this.claims.get(sequence * REPLICAS_MAX + replica) ?? []).filter((claim) => claim.digest === digest);
+    const decided = mine.find(({ view }) => view === undefined)?.by.size ?? 0;
+    const committed = Math.max(0, ...mine.filter(({ view }) => view !== undefined).map(({ by }) => by.size));
+    if (decided > this.setting.f || committed >= quorumOf(this.setting)) return undefined;
+    return `replica ${replica} executed ${short(digest)} at ${sequence} on ${committed} COMMITs and ${decided} DECIDED`;
   }
 
-  private count(
-    replica: number,
-    from: number,
-    vote: { type: string; view: number; sequence: number; digest: string },
-  ): void {
-    const claim = `${replica}/${vote.sequence}/${vote.digest}`;
-    if (vote.type === "decided" && from !== replica) add(this.decided, claim, from);
-    if (vote.type !== "commit") return;
-    add(this.committedViews, claim, vote.view);
-    add(this.claims, `${claim}/${vote.view}`, from);
+  private count(replica: number, from: number, vote: VoteFact): void {
+    if (vote.type !== "commit" && (vote.type !== "decided" || from === replica)) return;
+    const view = vote.type === "commit" ? vote.view : undefined;
+    const place = vote.sequence * REPLICAS_MAX + replica;
+    let claims = this.claims.get(place);
+    if (claims === undefined) this.claims.set(place, (claims = []));
+    const known = claims.find((claim) => claim.view === view && claim.digest === vote.digest);
+    if (known === undefined) claims.push({ view, digest: vote.digest, by: new Set([from]) });
+    else known.by.add(from);
   }
-}
-
-function add(sets: Map<string, Set<number>>, key: string, member: number): void {
-  const set = sets.get(key);
-  if (set === undefined) sets.set(key, new Set([member]));
-  else set.add(member);
 }

@@ -62,7 +62,7 @@ export class BodyStore {
     const known = this.held.get(body.digest);
     if (known !== undefined) {
       // A client's retry is told to the core, which answers it or not.
-      if (from === undefined && known.delivered) this.announce(known, undefined);
+      if (from === undefined && known.delivered) this.announce(known, undefined, true);
       return "duplicate";
     }
     const wanted = this.pinned.has(body.digest) || this.fetches.has(body.digest);
@@ -118,7 +118,7 @@ export class BodyStore {
   drain(): Input[] {
     for (let next = this.next(); next !== undefined; next = this.next()) {
       next.delivered = true;
-      this.announce(next, next.from);
+      this.announce(next, next.from, false);
     }
     return this.inputs.splice(0);
   }
@@ -167,7 +167,7 @@ export class BodyStore {
     return !body.delivered && this.held.get(body.digest) === body;
   }
 
-  private announce(body: Body, from: ReplicaId | undefined): void {
+  private announce(body: Body, from: ReplicaId | undefined, again: boolean): void {
     const { client, session, firstSequence, acknowledgedThrough, operations } = body.bundle;
     const ref: BundleRef = {
       digest: body.digest,
@@ -178,6 +178,6 @@ export class BodyStore {
       count: operations.length,
       bytes: body.bytes,
     };
-    this.inputs.push({ kind: "request", bundle: ref as Verified<BundleRef>, from });
+    this.inputs.push({ kind: "request", bundle: ref as Verified<BundleRef>, from, again });
   }
 }

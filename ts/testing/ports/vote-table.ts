@@ -235,7 +235,8 @@ export class VoteTable implements SignatureSource {
   ): void {
     let slot = instance.slots.get(vote.digest);
     if (slot === undefined) {
-      slot = { ...vote, phase, signers: EMPTY_SET, signatures: [], grown: false };
+      const { view, sequence, digest } = vote;
+      slot = { view, sequence, digest, phase, signers: EMPTY_SET, signatures: [], grown: false };
       instance.slots.set(vote.digest, slot);
     }
     if (holds(slot.signers, from)) return;

@@ -115,8 +115,10 @@ pub struct NativeReactorStatistics {
     pub crossings: f64,
     /// Objects made for JavaScript, by calls other than `turn`, which makes none.
     pub objects_made: f64,
-    /// Turns that slept.
+    /// Sleeps inside of turns.
     pub turns_slept: f64,
+    /// Sleeps that `wakeReactor` ended.
+    pub turns_woken: f64,
     /// Turns that brought something.
     pub turns_with_input: f64,
     /// Calls of the verifier.
@@ -197,6 +199,7 @@ pub fn of_reactor(reactor: &Reactor, objects: u64) -> NativeStatistics {
         crossings: turns.calls as f64,
         objects_made: objects as f64,
         turns_slept: turns.slept as f64,
+        turns_woken: turns.woken as f64,
         turns_with_input: turns.with_input as f64,
         verify_batches: work.verify_batches as f64,
         signatures_verified: work.verified as f64,

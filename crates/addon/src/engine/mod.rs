@@ -5,6 +5,8 @@
 //! keeps no time and does no input or output of its own, so its tests run without a socket.
 
 mod actions;
+mod composites;
+mod fetching;
 mod frames;
 mod pending;
 mod settle;

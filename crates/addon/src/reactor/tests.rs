@@ -244,15 +244,11 @@ fn a_turn_sleeps_no_longer_than_the_slice_and_is_woken_by_another_thread() {
     let started = std::time::Instant::now();
     assert_eq!(cluster.turn(0, &[], Duration::MAX), []);
     assert!(started.elapsed() >= SLEEP_MAX);
-    let slept = cluster.reactors[0].turns().slept;
+    assert_eq!(cluster.reactors[0].turns().woken, 0);
     let waker = std::thread::spawn(move || crate::wakers::wake(handle));
     waker.join().expect("no panic");
     assert_eq!(cluster.turn(0, &[], SLEEP_MAX), []);
-    assert_eq!(
-        cluster.reactors[0].turns().slept,
-        slept + 1,
-        "one sleep, ended by the waker"
-    );
+    assert_eq!(cluster.reactors[0].turns().woken, 1);
 }
 
 #[test]

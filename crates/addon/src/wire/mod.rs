@@ -12,6 +12,8 @@ mod error;
 mod messages;
 mod reader;
 mod replies;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 pub use byzantine_transport::Lane;
