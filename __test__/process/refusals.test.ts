@@ -62,7 +62,7 @@ test.serial("a peer with an unknown key", async (t) => {
     shared: { clients: [{ name: "admitted", publicKey: admitted.publicKey }] },
   });
   const { publicKey: shown, privateKey: key } = stranger;
-  t.regex(await dialRaw({ program: rawPeer, port: cluster.node(0).port, shown, key }), /unknownKey/);
+  t.regex(await dialRaw({ program: rawPeer, port: cluster.node(0).port, shown, key }), /invalid peer certificate/);
   await counted(cluster.node(0), "the connection", ({ connectionsRefused }) => connectionsRefused["unknownKey"]);
   await counted(cluster.node(0), "the rejection", ({ rejected }) => rejected["notMember"]);
   t.is(await add(await cluster.client(admitted.privateKey), 3), 3);

@@ -24,8 +24,23 @@ const SHUTDOWN_MS = 1_500;
 type Lifecycle =
   | { readonly status: "created" }
   | { readonly status: "starting"; readonly done: Promise<void> }
-  | { readonly status: "running"; readonly worker: Worker; readonly wakeHandle: number; readonly port: number }
+  | { readonly status: "running" }
   | { readonly status: "closing"; readonly done: Promise<void> };
+
+/** The thread of a node that was started. */
+interface RunningThread {
+  readonly worker: Worker;
+  readonly wakeHandle: number;
+  readonly port: number;
+  /** Resolves when it has ended, for whatever reason. */
+  readonly ended: Promise<void>;
+}
+
+/** A question to the thread whose answer is awaited. */
+interface Inspection {
+  resolve(answer: never): void;
+  reject(error: ByzantineError): void;
+}
 
 /**
  * A replica of a cluster.
@@ -36,8 +51,11 @@ type Lifecycle =
 export class ByzantineNode extends EventEmitter<NodeEvents> implements AsyncDisposable {
   readonly #options: ResolvedNode;
   readonly #commits: CommitStream;
-  readonly #inspections = new Map<number, (answer: never) => void>();
+  readonly #inspections = new Map<number, Inspection>();
+  /** Ends what must not outlive the node: the connecting of its own client. */
+  readonly #closing = new AbortController();
   #lifecycle: Lifecycle = { status: "created" };
+  #thread: RunningThread | undefined;
   #client: Promise<ByzantineClient> | undefined;
   #metrics: NodeMetrics | undefined;
   #view = 0;
@@ -76,7 +94,7 @@ export class ByzantineNode extends EventEmitter<NodeEvents> implements AsyncDisp
 
   /** The UDP port that this node listens on; 0 before {@link initialize}. */
   get port(): number {
-    return this.#lifecycle.status === "running" ? this.#lifecycle.port : 0;
+    return this.#lifecycle.status === "running" ? (this.#thread?.port ?? 0) : 0;
   }
 
   /**
@@ -119,8 +137,7 @@ export class ByzantineNode extends EventEmitter<NodeEvents> implements AsyncDisp
    */
   async submitRequest(operation: Uint8Array, options: SubmitOptions = {}): Promise<Uint8Array> {
     this.#requireRunning();
-    this.#client ??= ByzantineClient.connect({ cluster: this.#options.cluster, key: this.#options.key });
-    return (await this.#client).submit(operation, options);
+    return (await this.#connect(options.signal)).submit(operation, options);
   }
 
   /**
@@ -138,7 +155,7 @@ export class ByzantineNode extends EventEmitter<NodeEvents> implements AsyncDisp
   commits(
     options: { readonly from?: number; readonly signal?: AbortSignal } = {},
   ): AsyncIterableIterator<Commit | CommitGap> {
-    return this.#commits.iterate(options, (this.#metrics?.lastExecuted ?? 0) + 1);
+    return this.#commits.iterate(options);
   }
 
   isPrimary(): boolean {
@@ -193,35 +210,42 @@ export class ByzantineNode extends EventEmitter<NodeEvents> implements AsyncDisp
   }
 
   async #start(): Promise<void> {
-    const { cluster, me, key, listen, execution, stateMachine, dataDir, debug, flightRecorder } = this.#options;
-    await claimIncarnation(dataDir, cluster);
+    const { cluster, execution, stateMachine, dataDir } = this.#options;
+    const disclaim = await claimIncarnation(dataDir, cluster);
     process.emitWarning('durability "none": nothing survives this process, and a restart counts as a wiped disk', {
       type: "ByzantineWarning",
       code: "BYZANTINE_NOT_DURABLE",
     });
     const channel = execution === "caller" ? new MessageChannel() : undefined;
-    const data: ThreadData = {
-      cluster,
-      me,
-      key,
-      listen,
-      execution,
-      module: stateMachine instanceof URL ? stateMachine.href : undefined,
-      executionPort: channel?.port2,
-      debug,
-      flightRecorder,
-    };
     const worker = new Worker(new URL("./thread.js", import.meta.url), {
-      workerData: data,
+      workerData: this.#threadData(channel?.port2),
       transferList: channel === undefined ? [] : [channel.port2],
       name: `byzantine-quic ${this.nodeId}`,
     });
-    const ready = await this.#ready(worker);
-    if (channel !== undefined) this.#serve(channel.port1, stateMachine as StateMachine, ready.wakeHandle);
-    this.#lifecycle = { status: "running", worker, ...ready };
+    const ended = new Promise<void>((resolve) => worker.once("exit", () => resolve()));
+    try {
+      const ready = await this.#ready(worker);
+      if (channel !== undefined) this.#serve(channel.port1, stateMachine as StateMachine, ready.wakeHandle);
+      this.#thread = { worker, ended, ...ready };
+    } catch (error) {
+      channel?.port1.close();
+      await worker.terminate();
+      // It has said nothing to anybody.
+      await disclaim();
+      throw error;
+    }
     worker.on("error", (error) => this.#onFatal("INTERNAL", { message: error.message }));
+    void ended.then(() => this.#abandonInspections());
+    if (this.#lifecycle.status !== "starting") return;
+    this.#lifecycle = { status: "running" };
     if (this.#commits.subscribed) this.#tell({ type: "subscribe", commits: true });
     this.#metrics ??= (await this.getStats()).metrics;
+  }
+
+  #threadData(executionPort: MessagePort | undefined): ThreadData {
+    const { cluster, me, key, listen, execution, stateMachine, debug, flightRecorder } = this.#options;
+    const module = stateMachine instanceof URL ? stateMachine.href : undefined;
+    return { cluster, me, key, listen, execution, module, executionPort, debug, flightRecorder };
   }
 
   /** Resolves when the thread runs; from then on its messages are handled. */
@@ -229,7 +253,7 @@ export class ByzantineNode extends EventEmitter<NodeEvents> implements AsyncDisp
     return new Promise((resolve, reject) => {
       worker.once("error", reject);
       worker.on("message", (message: FromThread) => {
-        if (message.type === "ready") resolve(message);
+        if (message.type === "ready") resolve({ port: message.port, wakeHandle: message.wakeHandle });
         else if (message.type === "failed") reject(new ByzantineError(message.code, message.message, message.data));
         else this.#onMessage(message);
       });
@@ -242,15 +266,35 @@ export class ByzantineNode extends EventEmitter<NodeEvents> implements AsyncDisp
     port.unref();
   }
 
+  /** This node's own client, connected when it is first needed, and again where that failed. */
+  async #connect(signal: AbortSignal | undefined): Promise<ByzantineClient> {
+    const { cluster, key } = this.#options;
+    this.#client ??= ByzantineClient.connect({ cluster, key, signal: this.#closing.signal }).catch((error: unknown) => {
+      this.#client = undefined;
+      throw this.#closing.signal.aborted ? new ByzantineError("CLOSED", "the node was shut down") : error;
+    });
+    if (signal === undefined) return this.#client;
+    let onAbort = (): void => {};
+    const aborted = new Promise<never>((_, reject) => {
+      onAbort = () => reject(new ByzantineError("ABORTED", "aborted by its signal", { executed: "no" }, signal.reason));
+      if (signal.aborted) onAbort();
+      else signal.addEventListener("abort", onAbort, { once: true });
+    });
+    try {
+      return await Promise.race([this.#client, aborted]);
+    } finally {
+      signal.removeEventListener("abort", onAbort);
+    }
+  }
+
   async #stop(): Promise<void> {
     const lifecycle = this.#lifecycle;
+    this.#closing.abort();
     if (lifecycle.status === "starting") await lifecycle.done.catch(() => undefined);
-    const running = this.#lifecycle.status === "running" ? this.#lifecycle : lifecycle;
     await (await this.#client?.catch(() => undefined))?.close();
     this.#commits.close();
-    if (running.status !== "running") return;
-    const { worker, wakeHandle } = running;
-    const ended = new Promise<void>((resolve) => worker.once("exit", () => resolve()));
+    if (this.#thread === undefined) return;
+    const { worker, wakeHandle, ended } = this.#thread;
     worker.postMessage({ type: "shutdown" } satisfies ToThread);
     wakeReactor(wakeHandle);
     const timer = setTimeout(() => void worker.terminate(), SHUTDOWN_MS);
@@ -266,9 +310,7 @@ export class ByzantineNode extends EventEmitter<NodeEvents> implements AsyncDisp
         return;
       case "inspected":
       case "state":
-        this.#inspections.get(message.id)?.(message as never);
-        this.#inspections.delete(message.id);
-        return;
+        return this.#answer(message.id, message);
       case "recording":
         return this.#onRecording(message.id, message.text);
       case "commits":
@@ -290,8 +332,7 @@ export class ByzantineNode extends EventEmitter<NodeEvents> implements AsyncDisp
 
   /** An answer to {@link flightRecording}, or, with id 0, what led to this replica's end. */
   #onRecording(id: number, text: string | undefined): void {
-    this.#inspections.get(id)?.({ text } as never);
-    this.#inspections.delete(id);
+    this.#answer(id, { text });
     const { dataDir } = this.#options;
     if (id !== 0 || text === undefined || dataDir === undefined) return;
     const path = join(dataDir, `flight-${Date.now()}.jsonl`);
@@ -315,10 +356,23 @@ export class ByzantineNode extends EventEmitter<NodeEvents> implements AsyncDisp
 
   async #ask<T>(message: (id: number) => ToThread): Promise<T> {
     const id = this.#nextInspection++;
-    return new Promise<T>((resolve) => {
-      this.#inspections.set(id, resolve as (answer: never) => void);
+    return new Promise<T>((resolve, reject) => {
+      this.#inspections.set(id, { resolve, reject });
       this.#tell(message(id));
     });
+  }
+
+  #answer(id: number, answer: unknown): void {
+    this.#inspections.get(id)?.resolve(answer as never);
+    this.#inspections.delete(id);
+  }
+
+  /** The thread has ended: nobody answers any more. */
+  #abandonInspections(): void {
+    for (const { reject } of this.#inspections.values()) {
+      reject(new ByzantineError("CLOSED", "the node ended before it answered", { executed: "no" }));
+    }
+    this.#inspections.clear();
   }
 
   #requireRunning(): void {
@@ -333,8 +387,8 @@ export class ByzantineNode extends EventEmitter<NodeEvents> implements AsyncDisp
   }
 
   #tell(message: ToThread): void {
-    if (this.#lifecycle.status !== "running") return;
-    this.#lifecycle.worker.postMessage(message);
-    wakeReactor(this.#lifecycle.wakeHandle);
+    if (this.#lifecycle.status !== "running" || this.#thread === undefined) return;
+    this.#thread.worker.postMessage(message);
+    wakeReactor(this.#thread.wakeHandle);
   }
 }

@@ -51,42 +51,93 @@ export class CommitStream {
     this.#listeners.clear();
   }
 
-  async *iterate(
-    { from, signal }: { readonly from?: number; readonly signal?: AbortSignal },
-    next: number,
-  ): AsyncGenerator<Commit | CommitGap> {
-    const backlog: (Commit | CommitGap)[] = [];
-    let expected = from ?? next;
-    let wake = (): void => {};
-    let ended = this.#closed || signal?.aborted === true;
-    const end = (): void => {
-      ended = true;
-      wake();
-    };
-    const stop = this.listen((commit) => {
-      backlog.push(commit);
-      if (backlog.length > ITERATOR_BACKLOG_MAX) backlog.shift();
-      wake();
-    });
+  /** Batches from `from` on, or from the next that comes; they are kept from this call on. */
+  iterate({ from, signal }: { readonly from?: number; readonly signal?: AbortSignal }): CommitIterator {
+    const iterator = new CommitIterator(from, (listener) => this.listen(listener));
+    const end = (): void => iterator.end();
+    const abort = (): void => void iterator.return();
+    if (signal?.aborted === true) abort();
+    else if (this.#closed) end();
     this.#ends.add(end);
-    signal?.addEventListener("abort", end, { once: true });
-    try {
-      while (!ended) {
-        const commit = backlog.shift();
-        if (commit === undefined) {
-          await new Promise<void>((resolve) => (wake = resolve));
-          continue;
-        }
-        const [first, last] = commit.type === "gap" ? [commit.from, commit.to] : [commit.sequence, commit.sequence];
-        if (last < expected) continue;
-        if (first > expected) yield { type: "gap", from: expected, to: first - 1 };
-        expected = last + 1;
-        yield commit;
-      }
-    } finally {
-      stop();
+    signal?.addEventListener("abort", abort, { once: true });
+    iterator.onEnd(() => {
       this.#ends.delete(end);
-      signal?.removeEventListener("abort", end);
+      signal?.removeEventListener("abort", abort);
+    });
+    return iterator;
+  }
+}
+
+type Result = IteratorResult<Commit | CommitGap, undefined>;
+
+/** One reader's place in the stream; what it is too slow for becomes a gap. */
+export class CommitIterator implements AsyncIterableIterator<Commit | CommitGap, undefined, void> {
+  readonly #backlog: (Commit | CommitGap)[] = [];
+  readonly #waiting: ((result: Result) => void)[] = [];
+  readonly #onEnd: (() => void)[];
+  #expected: number | undefined;
+  #ended = false;
+
+  constructor(from: number | undefined, listen: (listener: CommitListener) => () => void) {
+    this.#expected = from;
+    this.#onEnd = [listen((commit) => this.#push(commit))];
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  async next(): Promise<Result> {
+    const commit = this.#take();
+    if (commit !== undefined) return { done: false, value: commit };
+    if (this.#ended) return { done: true, value: undefined };
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  async return(): Promise<Result> {
+    this.#backlog.length = 0;
+    this.end();
+    return { done: true, value: undefined };
+  }
+
+  /** Nothing more is taken up; what is held can still be read. */
+  end(): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    for (const done of this.#onEnd) done();
+    for (const resolve of this.#waiting.splice(0)) resolve({ done: true, value: undefined });
+  }
+
+  onEnd(done: () => void): void {
+    if (this.#ended) done();
+    else this.#onEnd.push(done);
+  }
+
+  #push(commit: Commit | CommitGap): void {
+    this.#backlog.push(commit);
+    if (this.#backlog.length > ITERATOR_BACKLOG_MAX) this.#backlog.shift();
+    for (;;) {
+      if (this.#waiting.length === 0) return;
+      const value = this.#take();
+      if (value === undefined) return;
+      this.#waiting.shift()?.({ done: false, value });
     }
+  }
+
+  /** The next that was not read, or the gap before it. */
+  #take(): Commit | CommitGap | undefined {
+    for (let commit = this.#backlog[0]; commit !== undefined; commit = this.#backlog[0]) {
+      const [first, last] = commit.type === "gap" ? [commit.from, commit.to] : [commit.sequence, commit.sequence];
+      const expected = this.#expected ?? first;
+      if (first > expected) {
+        this.#expected = first;
+        return { type: "gap", from: expected, to: first - 1 };
+      }
+      this.#backlog.shift();
+      if (last < expected) continue;
+      this.#expected = last + 1;
+      return commit;
+    }
+    return undefined;
   }
 }

@@ -1,6 +1,6 @@
 /** The reactor's side of execution: in the same thread, or behind a message port that wakes the reactor. */
 import type { MessagePort } from "node:worker_threads";
-import { ExecutionHost, type ExecutionCommand, type ExecutionOutcome } from "./execution-host.ts";
+import type { ExecutionCommand, ExecutionHost, ExecutionOutcome } from "./execution-host.ts";
 
 export interface ExecutionPort {
   give(command: ExecutionCommand): void;

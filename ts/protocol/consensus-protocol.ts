@@ -139,7 +139,7 @@ export class ConsensusProtocol {
   /** The window moved: what came slightly too early may be accepted now. */
   onWindowMoved(): void {
     const { state } = this.#context;
-    for (const [sequence, early] of [...state.early]) {
+    for (const [sequence, early] of state.early) {
       if (sequence > this.#acceptHigh()) continue;
       state.early.delete(sequence);
       const primary = this.#views.primaryOf(state.view);
