@@ -10,6 +10,7 @@ import { BenchCluster, measure, type Sample } from "./cluster/cluster.ts";
 const IN_FLIGHT = [1, 16, 64, 256];
 const PAYLOADS = [16, 128, 1024, 65_536];
 const SECONDS = Number(process.env["BENCH_SECONDS"] ?? 3);
+const WARM_UP_SECONDS = Number(process.env["BENCH_WARM_UP_SECONDS"] ?? 5);
 /** Length of the run that watches memory. */
 const MEMORY_SECONDS = Number(process.env["BENCH_MEMORY_SECONDS"] ?? 60);
 
@@ -41,7 +42,9 @@ function goal(name: string, met: boolean): string {
 
 test("throughput and latency by operations in flight and payload", async (t) => {
   await using cluster = await BenchCluster.start(4);
-  await measure(cluster.client, { inFlight: 64, payloadBytes: 128, seconds: 2 });
+  // Until the code of all five processes is compiled: ten thousands of operations, and many batches.
+  await measure(cluster.client, { inFlight: 1, payloadBytes: 128, seconds: WARM_UP_SECONDS });
+  await measure(cluster.client, { inFlight: 64, payloadBytes: 128, seconds: WARM_UP_SECONDS });
   const rows: Record<string, number>[] = [];
   t.log("in flight  payload      op/s   p50 ms   p95 ms   p99 ms  cpu µs/op  bytes/op  op/batch");
   for (const payloadBytes of PAYLOADS) {
@@ -98,7 +101,7 @@ test("throughput and latency by operations in flight and payload", async (t) => 
 test("a main thread that blocks for half of the time leaves the votes on time", async (t) => {
   await using cluster = await BenchCluster.start(4);
   const load = { inFlight: 16, payloadBytes: 128, seconds: Math.max(5, SECONDS) };
-  await measure(cluster.client, { ...load, seconds: 2 });
+  await measure(cluster.client, { ...load, seconds: WARM_UP_SECONDS });
   const rounds: { idle: number; blocked: number }[] = [];
   for (let round = 0; round < 3; round++) {
     const idle = await measure(cluster.client, load);

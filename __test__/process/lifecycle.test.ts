@@ -105,7 +105,7 @@ test.serial("a taken port is named, and does not cost the node its epoch", async
   const dataDir = await mkdtemp(join(tmpdir(), "byzantine-node-"));
   t.teardown(async () => rm(dataDir, { recursive: true, force: true }));
   const options = { ...(await alone()), dataDir };
-  const taker = createSocket("udp4");
+  const taker = createSocket("udp4").unref();
   await new Promise<void>((resolve) => taker.bind(options.nodes[0]!.port, "127.0.0.1", resolve));
   const refused = node(t, options);
   const error = await t.throwsAsync<ByzantineError>(refused.initialize(), {
@@ -113,7 +113,7 @@ test.serial("a taken port is named, and does not cost the node its epoch", async
     code: "LISTEN_FAILED",
   });
   t.regex(error!.message, new RegExp(String(options.nodes[0]!.port)));
-  await new Promise<void>((resolve) => taker.close(() => resolve()));
+  await new Promise<void>((resolve) => taker.close(resolve));
   await node(t, options).initialize();
 });
 

@@ -7,11 +7,11 @@ node.on("fatal", ({ reason }) => {
   process.exit(1);
 });
 
-/** Keeps this thread busy for half of the time, as a badly behaved application would. */
+/** Blocks this thread for half of the time, as an application with synchronous calls would. It sleeps: no processor is taken. */
 let blocking;
+const never = new Int32Array(new SharedArrayBuffer(4));
 function block() {
-  const until = performance.now() + 100;
-  while (performance.now() < until);
+  Atomics.wait(never, 0, 0, 100);
 }
 
 process.on("message", async ({ id, ask }) => {

@@ -4,7 +4,7 @@
  */
 import { Reader, Writer } from "../codec/bytes.ts";
 import { resultStatuses } from "../codec/client.ts";
-import type { ClusterConfig } from "../codec/cluster.ts";
+import { addressOf, mtuOf, type ClusterConfig } from "../codec/cluster.ts";
 import { bytesOf, digestAt, digestFromHex } from "../codec/digest.ts";
 import { helloFields } from "../codec/hello.ts";
 import { decodeBody, laneOf, lanes, MessageType } from "../codec/messages.ts";
@@ -53,13 +53,11 @@ export class ReplicaConnections {
         clusterId: this.#clusterId,
         epoch: cluster.epoch,
         maxFaults: cluster.maxFaults,
-        members: cluster.nodes.map(({ publicKey, host, port }) => ({
-          key: keyBytes(publicKey),
-          address: host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`,
-        })),
+        members: cluster.nodes.map((node) => ({ key: keyBytes(node.publicKey), address: addressOf(node) })),
         secretKeyPem: key,
         hello: helloFields(cluster, sha256, "client"),
         limits: cluster.limits,
+        mtu: mtuOf(cluster),
       },
       (records) => onEvents(this.#eventsIn(records)),
     );

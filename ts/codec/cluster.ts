@@ -274,3 +274,16 @@ function resolveClients(field: Field): ClusterConfig["clients"] {
   );
   return clients.map(({ client }) => client);
 }
+
+/** A member's address as the transport takes it: IPv6 addresses in brackets. */
+export function addressOf({ host, port }: Pick<NodeConfig, "host" | "port">): string {
+  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+/** Largest UDP payload on a loopback interface: ten of them, one batch of segments, stay below what one system call takes. */
+const LOOPBACK_MTU = 6_500;
+
+/** The largest UDP payload to try where all members are on this machine; `undefined` leaves it to discovery on a real network. */
+export function mtuOf({ nodes }: Pick<ClusterConfig, "nodes">): number | undefined {
+  return nodes.every(({ host }) => /^(?:localhost|127\.[0-9.]+|::1)$/.test(host)) ? LOOPBACK_MTU : undefined;
+}

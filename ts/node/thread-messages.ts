@@ -1,7 +1,7 @@
 /** What the handle on the user's thread and the node's own thread say to each other. Not a wire format. */
 import type { MessagePort } from "node:worker_threads";
 import type { ClusterConfig } from "../codec/cluster.ts";
-import type { ErrorCode } from "../errors.ts";
+import { ByzantineError, type ErrorCode } from "../errors.ts";
 import type { NodeMetrics } from "../observability/metrics.ts";
 import type { StateInspection } from "./execution-host.ts";
 import type { ExecutionPlace } from "./options.ts";
@@ -68,14 +68,26 @@ export type ToThread =
   | { readonly type: "address"; readonly replica: number; readonly address: string }
   | { readonly type: "shutdown" };
 
+/** A thread that could not be started: a `ByzantineError` as it travels between threads. */
+export interface ThreadFailure {
+  readonly type: "failed";
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly data: Readonly<Record<string, unknown>>;
+}
+
+/** The first word of a thread that executes. */
+export type ExecutionStart = { readonly type: "ready" } | ThreadFailure;
+
+export function failureOf(error: unknown): ThreadFailure {
+  const known = error instanceof ByzantineError ? error : undefined;
+  const message = error instanceof Error ? error.message : String(error);
+  return { type: "failed", code: known?.code ?? "INVALID_CONFIG", message, data: known?.data ?? {} };
+}
+
 export type FromThread =
   | { readonly type: "ready"; readonly port: number; readonly wakeHandle: number }
-  | {
-      readonly type: "failed";
-      readonly code: ErrorCode;
-      readonly message: string;
-      readonly data: Readonly<Record<string, unknown>>;
-    }
+  | ThreadFailure
   | { readonly type: "metrics"; readonly metrics: NodeMetrics }
   | { readonly type: "inspected"; readonly id: number; readonly metrics: NodeMetrics; readonly stats: NodeStats }
   | { readonly type: "state"; readonly id: number; readonly inspection: StateInspection }

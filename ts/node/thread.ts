@@ -3,7 +3,8 @@
  * goes on.
  */
 import { MessageChannel, parentPort, Worker, workerData, type MessagePort } from "node:worker_threads";
-import { helloFields } from "../codec/cluster.ts";
+import { addressOf, mtuOf } from "../codec/cluster.ts";
+import { helloFields } from "../codec/hello.ts";
 import { ByzantineError } from "../errors.ts";
 import { Reactor, hashMany, sha256, type TransportConfig } from "../native/native.ts";
 import { RecordedCore } from "../observability/flight-recorder.ts";
@@ -15,7 +16,7 @@ import { executorFor, loadStateMachine } from "./state-machine.ts";
 import { VolatileJournal } from "./journal-port.ts";
 import { replicaOptionsOf } from "./options.ts";
 import { ReactorLoop } from "./reactor-loop.ts";
-import type { FromThread, ThreadData, ToThread } from "./thread-messages.ts";
+import { failureOf, type ExecutionStart, type FromThread, type ThreadData, type ToThread } from "./thread-messages.ts";
 import { ThreadObserver } from "./thread-observer.ts";
 
 /** How often the handle gets fresh numbers. */
@@ -31,10 +32,7 @@ export function transportConfigOf(data: Pick<ThreadData, "cluster" | "me" | "key
     clusterId: Buffer.from(cluster.clusterId, "hex"),
     epoch: cluster.epoch,
     maxFaults: cluster.maxFaults,
-    members: cluster.nodes.map(({ host, port, publicKey }) => ({
-      key: Buffer.from(publicKey, "hex"),
-      address: addressOf(host, port),
-    })),
+    members: cluster.nodes.map((node) => ({ key: Buffer.from(node.publicKey, "hex"), address: addressOf(node) })),
     me,
     secretKeyPem: key,
     listenHost: listen.host,
@@ -43,11 +41,8 @@ export function transportConfigOf(data: Pick<ThreadData, "cluster" | "me" | "key
       cluster.clients === "any" ? undefined : cluster.clients.map((client) => Buffer.from(client.publicKey, "hex")),
     hello: helloFields(cluster, sha256),
     limits: { operationBytesMax, batchBundlesMax, batchBytesMax },
+    mtu: mtuOf(cluster),
   };
-}
-
-function addressOf(host: string, port: number): string {
-  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
 /** Starts execution where the options put it. */
@@ -64,7 +59,10 @@ async function startExecution(data: ThreadData, wakeHandle: number): Promise<Exe
     transferList: [port2],
   });
   await new Promise<void>((resolve, reject) => {
-    worker.once("message", () => resolve());
+    worker.once("message", (start: ExecutionStart) => {
+      if (start.type === "ready") resolve();
+      else reject(new ByzantineError(start.code, start.message, start.data));
+    });
     worker.once("error", reject);
   });
   return new RemoteExecution(port1);
@@ -164,7 +162,7 @@ class NodeThread {
 }
 
 async function main(port: MessagePort, data: ThreadData): Promise<void> {
-  const reactor = new Reactor(transportConfigOf(data));
+  const reactor = bind(data);
   const execution = await startExecution(data, reactor.wakeHandle);
   const options = replicaOptionsOf({ cluster: data.cluster, me: data.me as ReplicaId });
   const replica = new Replica(options);
@@ -184,15 +182,19 @@ async function main(port: MessagePort, data: ThreadData): Promise<void> {
 }
 
 function report(port: MessagePort, error: unknown): void {
-  const known = error instanceof ByzantineError ? error : undefined;
-  const message = error instanceof Error ? error.message : String(error);
-  port.postMessage({
-    type: "failed",
-    code: known?.code ?? "INVALID_CONFIG",
-    message,
-    data: known?.data ?? {},
-  } satisfies FromThread);
+  port.postMessage(failureOf(error) satisfies FromThread);
   port.close();
+}
+
+/** @throws ByzantineError `LISTEN_FAILED` naming the address, and what else {@link Reactor} throws. */
+function bind(data: ThreadData): Reactor {
+  try {
+    return new Reactor(transportConfigOf(data));
+  } catch (error) {
+    if (!(error instanceof ByzantineError) || error.code !== "LISTEN_FAILED") throw error;
+    const address = addressOf(data.listen);
+    throw new ByzantineError("LISTEN_FAILED", `${address}: ${error.message}`, { address }, error);
+  }
 }
 
 if (parentPort !== null) {

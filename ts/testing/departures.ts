@@ -97,6 +97,8 @@ export class Departures {
   certify(record: DurableRecord): void {
     if (!this.owner.honest || (record.type !== "prepared" && record.type !== "stable")) return;
     const { certificate } = record;
+    // One turn brought so many CHECKPOINTs that this one is out of date already; the certificate that counts follows.
+    if (this.owner.votes.isOvertaken(certificate)) return this.around.coverage.hit("skipped: certificate overtaken");
     const { phase, view, sequence, digest, signers } = certificate;
     const payload = proposalBytes({ view, sequence, digest });
     const valid = membersOf(signers).filter((signer) => {

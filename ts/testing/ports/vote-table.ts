@@ -68,6 +68,8 @@ export class VoteTable implements SignatureSource {
     ReplicaId,
     Map<Sequence, { readonly digest: Digest; readonly signature: Uint8Array }>
   >();
+  /** Highest sequence of each signer whose CHECKPOINT had to make room. */
+  private readonly evicted = new Map<ReplicaId, Sequence>();
   /** Signatures of our own votes, which are not handed up. */
   private readonly own = new Map<string, Uint8Array>();
   private grown: Slot[] = [];
@@ -169,7 +171,10 @@ export class VoteTable implements SignatureSource {
     if (known === undefined) {
       const lowest = Math.min(...claims.keys()) as Sequence;
       if (claims.size >= CHECKPOINTS_MAX && sequence < lowest) return "aboveWindow";
-      if (claims.size >= CHECKPOINTS_MAX) claims.delete(lowest);
+      if (claims.size >= CHECKPOINTS_MAX) {
+        claims.delete(lowest);
+        this.evicted.set(from, Math.max(lowest, this.evicted.get(from) ?? 0) as Sequence);
+      }
       claims.set(sequence, { digest, signature });
       return "taken";
     }
@@ -210,6 +215,12 @@ export class VoteTable implements SignatureSource {
     }
     if (signer === this.me) return this.own.get(`${view}/${sequence}/${digest}`);
     return this.instances.get(`prepare/${view}/${sequence}`)?.slots.get(digest)?.signatures[signer];
+  }
+
+  /** Whether higher CHECKPOINTs of one of its signers have pushed a part of this certificate out. */
+  isOvertaken({ phase, sequence, signers }: CertificateName): boolean {
+    if (phase !== "checkpoint") return false;
+    return membersOf(signers).some((signer) => sequence <= (this.evicted.get(signer) ?? 0));
   }
 
   certificate(name: CertificateName): Uint8Array {
