@@ -46,7 +46,7 @@ export class FalseBackup extends Program {
 
   /** Gives everybody the captured bundles again, as if they had just come from their clients. */
   replay(): void {
-    for (const bundle of [...this.captured]) this.#toOthers((other) => this.send(other, "bundle", bundle));
+    for (const bundle of this.captured) this.#toOthers((other) => this.send(other, "bundle", bundle));
   }
 
   #proposal(sequence: number): Uint8Array {

@@ -1,114 +1,74 @@
-/** A recording is a run that can be had again. */
 import test from "ava";
-import { RecordedCore, parseRecording, replay } from "../../dist/observability/flight-recorder.js";
+import { parseRecording, RecordedCore, replay } from "../../dist/observability/flight-recorder.js";
 import type { Action, Input } from "../../dist/protocol/core.js";
 import type { ReplicaOptions } from "../../dist/protocol/options.js";
 import { Replica } from "../../dist/protocol/replica.js";
-import { setOf, type Digest, type Instant, type ReplicaId } from "../../dist/protocol/types.js";
+import type { AgreedTime, Instant, ReplicaId } from "../../dist/protocol/types.js";
+import { bundle, WALL_CLOCK } from "../protocol/scripted.ts";
 
-const options: ReplicaOptions = {
+const OPTIONS: ReplicaOptions = {
   n: 4,
   f: 1,
-  me: 1 as ReplicaId,
-  checkpointInterval: 2,
-  window: 4,
-  inFlightMax: 4,
-  viewChangeTimeoutMs: 5000,
-  batchBundlesMax: 4,
-  batchBytesMax: 4096,
-  poolBundlesMax: 16,
-  poolBytesMax: 65_536,
-  timeBoundMs: 500,
-  pipelineDepth: 4,
-  historyBytesMax: 65_536,
+  me: 0 as ReplicaId,
+  checkpointInterval: 4,
+  window: 8,
+  inFlightMax: 8,
+  viewChangeTimeoutMs: 5_000,
+  batchBundlesMax: 8,
+  batchBytesMax: 10_000,
+  poolBundlesMax: 64,
+  poolBytesMax: 100_000,
+  timeBoundMs: 1_000,
+  pipelineDepth: 2,
+  historyBytesMax: 100_000,
 };
 
-/** A digest with units that are no text, lone surrogates among them. */
-function digest(number: number): Digest {
-  return String.fromCharCode(0xd800, number, ...new Array<number>(14).fill(0xffff)) as Digest;
+interface Step {
+  readonly now: Instant;
+  readonly input: Input;
+  readonly actions: readonly Action[];
 }
 
-/** Null batches, one after another, through all phases. */
-function inputs(count: number): Input[] {
-  const list: unknown[] = [
-    { kind: "recovered", state: { type: "genesis" }, wallClock: 0 },
-    { kind: "persisted", upTo: 1 },
-  ];
-  for (let sequence = 1; sequence <= count; sequence++) {
-    const place = { view: 0, sequence, digest: digest(sequence) };
-    const votes = { kind: "votes", ...place, signers: setOf(0 as ReplicaId, 2 as ReplicaId) };
-    list.push({ kind: "control", from: 0, message: { type: "prePrepare", ...place, time: 0, bundles: [] } });
-    list.push({ ...votes, phase: "prepare" }, { ...votes, phase: "commit" });
-    list.push({
-      kind: "executed",
-      run: 0,
-      through: sequence,
-      sessions: { opened: [], executed: [], acknowledged: [], expired: [] },
-    });
-    if (sequence % 2 !== 0) continue;
-    list.push({ kind: "checkpointed", run: 0, sequence, digest: digest(1000 + sequence) });
-    for (const from of [0, 2]) {
-      list.push({ kind: "control", from, message: { type: "checkpoint", sequence, digest: digest(1000 + sequence) } });
-    }
-  }
-  return list as Input[];
-}
-
-function record(
-  list: readonly Input[],
+/** A primary that is told of `requests` bundles; what went in and what came out. */
+function flight(
+  requests: number,
   weightMax?: number,
-): { readonly text: string; readonly actions: (readonly Action[])[] } {
-  const core = new RecordedCore(new Replica(options), options, weightMax);
-  const actions = list.map((input, index) => core.step(input, (index * 0.25) as Instant));
-  return { text: core.recording(), actions };
+): { readonly core: RecordedCore; readonly steps: readonly Step[] } {
+  const core = new RecordedCore(new Replica(OPTIONS), OPTIONS, weightMax);
+  const steps: Step[] = [];
+  const step = (input: Input): void => {
+    const now = steps.length as Instant;
+    steps.push({ now, input, actions: core.step(input, now) });
+  };
+  step({ kind: "recovered", state: { type: "genesis" }, wallClock: WALL_CLOCK as AgreedTime });
+  for (let i = 1; i <= requests; i++) {
+    step({ kind: "request", bundle: bundle(`bundle ${i}`, { firstSequence: i }), from: 1 as ReplicaId, again: false });
+    step({ kind: "tick", wallClock: (WALL_CLOCK + i) as AgreedTime });
+  }
+  return { core, steps };
 }
 
-test("a recording replays to the same actions", (t) => {
-  const { text, actions } = record(inputs(6));
-  const replayed = [...replay(parseRecording(text))];
-  t.deepEqual(
-    replayed.map((step) => step.actions),
-    actions,
-  );
-  t.true(
-    actions.flat().some(({ kind }) => kind === "stable"),
-    "the run got as far as a stable checkpoint",
-  );
+test("a recording run again does what the core did, action by action", (t) => {
+  const { core, steps } = flight(10);
+  t.true(steps.some(({ actions }) => actions.some(({ kind }) => kind === "assemble")));
+  t.deepEqual([...replay(parseRecording(core.recording()))], [...steps]);
 });
 
-test("a long run keeps a bounded tail that starts from a state, and still replays", (t) => {
-  const list = inputs(40);
-  const { text, actions } = record(list, 20);
-  const { inputs: tail } = parseRecording(text);
-  t.true(tail.length >= 20 && tail.length <= 42, `${tail.length} inputs`);
-  const replayed = [...replay(parseRecording(text))];
-  t.deepEqual(
-    replayed.map((step) => step.actions),
-    actions.slice(-tail.length),
-  );
+test("a long flight keeps its tail, and that runs from the state that it begins in", (t) => {
+  const weightMax = 16;
+  const { core, steps } = flight(100, weightMax);
+  const kept = [...replay(parseRecording(core.recording()))];
+  t.true(kept.length >= weightMax && kept.length <= 2 * weightMax, `${kept.length} inputs`);
+  t.deepEqual(kept, steps.slice(-kept.length));
 });
 
-test("a proposal weighs as much as it names", (t) => {
-  const bundles = Array.from({ length: 4 }, (_, index) => digest(index));
-  const proposal = { type: "prePrepare", view: 0, sequence: 1, digest: digest(9), time: 0, bundles };
-  const list = [
-    ...inputs(0),
-    ...Array.from({ length: 100 }, () => ({ kind: "control", from: 0, message: proposal })),
-  ] as Input[];
-  t.true(parseRecording(record(list, 20).text).inputs.length <= 10);
+test("recording does not change what the core does", (t) => {
+  const plain = new Replica(OPTIONS);
+  for (const { now, input, actions } of flight(20, 4).steps) t.deepEqual(plain.step(input, now), [...actions]);
 });
 
-test("the wrapped core answers as itself", (t) => {
-  const plain = new Replica(options);
-  const core = new RecordedCore(new Replica(options), options);
-  for (const [index, input] of inputs(3).entries()) {
-    t.deepEqual(core.step(input, index as Instant), plain.step(input, index as Instant));
-    t.is(core.deadline(), plain.deadline());
-    t.deepEqual(core.room(), plain.room());
-  }
-});
-
-test("text that is no recording is refused", (t) => {
-  for (const text of ["", "{}", '{"format":"another"}\n', "not JSON"])
+for (const text of ["", "{}\n", '{"format":"another 1"}\n', "no JSON\n"]) {
+  test(`what is no recording is refused: ${JSON.stringify(text)}`, (t) => {
     t.throws(() => parseRecording(text), { instanceOf: SyntaxError });
-});
+  });
+}

@@ -1,15 +1,13 @@
-/** A client in a thread of its own, one operation after the other, that counts results in memory which its maker shares. */
-import { parentPort, workerData } from "node:worker_threads";
+/** A client in a thread of its own, one operation after the other. Shares `[results so far, whether to stop]` with its maker. */
+import { workerData } from "node:worker_threads";
 import { ByzantineClient } from "../../dist/index.js";
 import { totals } from "./machine.mjs";
 
-const { cluster, key, counter } = workerData;
+const { cluster, key, shared } = workerData;
 const client = await ByzantineClient.connect({ cluster, key, connectTimeoutMs: 60_000 });
-let stopping = false;
-parentPort.once("message", () => (stopping = true));
-while (!stopping) {
+while (Atomics.load(shared, 1) === 0) {
   await client.submit(totals.operation("add", { amount: 1 }));
-  Atomics.add(counter, 0, 1);
-  Atomics.notify(counter, 0);
+  Atomics.add(shared, 0, 1);
+  Atomics.notify(shared, 0);
 }
 await client.close();

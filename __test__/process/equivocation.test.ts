@@ -113,3 +113,23 @@ test.serial("where no batch has a quorum, nobody executes any", async (t) => {
     ["rejected", "rejected"],
   );
 });
+
+test.serial("an operation that the primary orders again and again is executed once", async (t) => {
+  const cluster = await TestCluster.start(t, { running: [1, 2, 3] });
+  const primary = new EquivocatingPrimary(cluster.config, cluster.keys[0]!.privateKey);
+  t.teardown(async () => primary.close());
+  const client = await cluster.client();
+  const everybody = [1, 2, 3];
+  const next = async (): Promise<TakenBundle> => eventually("a bundle", () => primary.waiting.shift());
+  const first = add(client, 1);
+  const a = await next();
+  primary.tell([{ to: everybody, batch: [a] }]);
+  t.is(await first, 1);
+  primary.tell([{ to: everybody, batch: [a] }]);
+  const second = add(client, 10);
+  const b = await next();
+  primary.tell([{ to: everybody, batch: [a, b] }]);
+  t.is(await second, 11);
+  await cluster.settled(primary.sequence);
+  t.deepEqual(await cluster.totals(), [11, 11, 11]);
+});

@@ -44,6 +44,9 @@ for (const execution of ["inline", "worker", "caller"]) {
     const program = fileURLToPath(new URL("./four-nodes.mjs", import.meta.url));
     const child = spawn(process.execPath, ["--no-warnings", program, String(await freeBasePort(4)), execution], {
       stdio: ["ignore", "pipe", "inherit"],
+      // One that stays must fail the test, not hold it.
+      timeout: 60_000,
+      killSignal: "SIGKILL",
     });
     t.teardown(() => child.kill("SIGKILL"));
     const exit = new Promise<number | null>((resolve) => child.once("exit", resolve));

@@ -93,6 +93,7 @@ test.serial(
     const { sequence } = await cluster.settled(1);
     drop(EVERYTHING);
     const pending = add(client, 2);
+    await timePasses(cluster.running, 500);
     await eventually("all connections given up", () => cluster.running.every((node) => connectedPeers(node) === 0));
     t.deepEqual(executed(stage), [sequence, sequence, sequence, sequence]);
     drop(NOTHING);

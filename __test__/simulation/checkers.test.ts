@@ -329,6 +329,33 @@ const red: readonly Case[] = [
       at: 100,
     },
   },
+  {
+    invariant: 7,
+    name: "a replica votes for two digests, one of them before a crash",
+    history: [
+      emitted(1, vote("commit", 1, "a")),
+      { kind: "crashed", replica: 1 },
+      { kind: "restarted", replica: 1, disk: "kept" },
+      emitted(1, vote("commit", 1, "b")),
+    ],
+  },
+  {
+    invariant: 7,
+    name: "a replica votes after it lost its disk, even as before",
+    history: [
+      emitted(1, vote("commit", 1, "a")),
+      { kind: "restarted", replica: 1, disk: "wiped" },
+      emitted(1, vote("commit", 1, "a")),
+    ],
+  },
+  {
+    invariant: 17,
+    name: "a replica halts although its disk kept everything",
+    history: [
+      { kind: "restarted", replica: 0, disk: "kept" },
+      { kind: "halted", replica: 0, reason: "WIPED_DISK" },
+    ],
+  },
   { invariant: 17, name: "an honest replica halts", history: [{ kind: "halted", replica: 0, reason: "whim" }] },
   { invariant: 18, name: "an honest replica is accused", history: [{ kind: "accused", replica: 0, by: 1 }] },
   {
@@ -387,12 +414,15 @@ test("a sound history is silent", (t) => {
     ...[0, 1, 2].map((from) => accepted(1, from, vote("checkpoint", 1, "s"))),
     stable(1, 1, "s"),
     { kind: "accused", replica: 1, by: 3 },
+    { kind: "crashed", replica: 2 },
+    { kind: "restarted", replica: 2, disk: "wiped" },
+    { kind: "halted", replica: 2, reason: "WIPED_DISK" },
   ];
   const judge = new History(allCheckers(setting, new StoreModel()));
   for (const observation of history) judge.see(observation);
   judge.finish({
-    core: [0, 1, 2],
-    lastExecuted: [0, 1, 2].map((replica) => ({ replica, sequence: 1, state: "s" })),
+    core: [0, 1],
+    lastExecuted: [0, 1].map((replica) => ({ replica, sequence: 1, state: "s" })),
     at: 20,
   });
   t.is(judge.violation, undefined);

@@ -10,7 +10,7 @@ import { withPoisonedGlobals } from "../../dist/testing/poison.js";
 import { Prng } from "../../dist/testing/prng.js";
 import { Scheduler } from "../../dist/testing/scheduler.js";
 import { ddmin, shrink } from "../../dist/testing/shrink.js";
-import { planOf } from "../../dist/testing/simulate.js";
+import { planOf, runPlan, storeWorld } from "../../dist/testing/simulate.js";
 import { simulate } from "../../dist/testing/index.js";
 import { formatTrace, parseTrace, TRACE_LINES_MAX } from "../../dist/testing/trace-file.js";
 import type { Plan } from "../../dist/testing/plan.js";
@@ -210,12 +210,13 @@ test("a user's own state machine is simulated, and one that is not deterministic
 
 const lease = { type: "lease", view: 0, through: 1 } as unknown as DurableRecord;
 
-function disk(): { scheduler: Scheduler; disk: Disk; inputs: Input[]; groups: number[] } {
+function disk(journal = false): { scheduler: Scheduler; disk: Disk; inputs: Input[]; groups: number[] } {
   const scheduler = new Scheduler();
   const inputs: Input[] = [];
   const groups: number[] = [];
   const made = new Disk(scheduler, new Prng(1n), {
     meanMs: 5,
+    journal,
     onDurable: (records) => groups.push(records.length),
     onInput: (input) => inputs.push(input),
   });
@@ -250,6 +251,64 @@ test("a crash loses what was not acknowledged, keeps a prefix of it, or loses th
     if (mode === "lost") t.is(through, 0);
     t.is(made.recover().type, "wiped");
   }
+});
+
+test("a disk with a journal gives back every record that it acknowledged, and nothing when it was lost", (t) => {
+  for (const mode of ["kept", "lost"] as const) {
+    const { scheduler, disk: made } = disk(true);
+    t.is(made.recover().type, "genesis");
+    for (const lsn of [1, 2, 3]) made.append(lsn as Lsn, lease);
+    drain(scheduler);
+    made.append(4 as Lsn, lease);
+    made.crash(mode);
+    const state = made.recover();
+    if (mode === "lost") t.is(state.type, "wiped");
+    else
+      t.deepEqual(
+        state.type === "restart" && state.records.map(({ lsn }) => lsn),
+        [1, 2, 3].map((lsn) => lsn as Lsn),
+      );
+  }
+});
+
+const calm = { byzantine: [], repertoires: [], n: 4, f: 1, loss: 0, duplicate: 0, slowLinks: 0, faultsMs: 2000 };
+
+test("a replica that comes back to a wiped disk halts, and the others go on without it", (t) => {
+  const lines: string[] = [];
+  const plan: Plan = {
+    ...planOf(3n, { ...calm, operations: 20, thinkMs: 50 }),
+    faults: [{ kind: "crash", atMs: 100, replica: 2, restartAtMs: 300 }],
+  };
+  const { violation, coverage, livenessSkipped } = runPlan(plan, {
+    ...storeWorld,
+    narrate: (line) => lines.push(line),
+  });
+  t.is(violation, undefined, violation?.message);
+  t.is(livenessSkipped, undefined);
+  t.deepEqual([coverage["restart"], coverage["wiped restart"]], [1, 1]);
+  const own = lines.filter((line) => line.includes(" replica 2 <- ")).map((line) => line.split(" <- ")[1]);
+  t.is(own.at(0), "recovered genesis");
+  t.is(own.at(-1), "recovered wiped", "nothing reaches a core that has halted");
+});
+
+test("a replica crashes once at a time, and only one that is down comes back", (t) => {
+  const faults: Plan["faults"] = [
+    { kind: "crash", atMs: 100, replica: 2, restartAtMs: 300 },
+    { kind: "crash", atMs: 200, replica: 2, restartAtMs: 400 },
+  ];
+  const { violation, coverage } = runPlan({ ...planOf(3n, { ...calm, operations: 20, thinkMs: 50 }), faults });
+  t.is(violation, undefined, violation?.message);
+  t.is(coverage["restart"], 1);
+});
+
+test("some crashed replicas come back after their crash, others never", (t) => {
+  const seeds = Array.from({ length: 60 }, (_, seed) =>
+    planOf(BigInt(seed), { ...calm, faults: ["crash"], faultCount: 3 }),
+  );
+  const crashes = seeds.flatMap(({ faults }) => faults).filter(({ kind }) => kind === "crash");
+  const back = crashes.filter((fault) => fault.kind === "crash" && fault.restartAtMs !== undefined);
+  t.true(back.length > 0 && back.length < crashes.length, `${back.length} of ${crashes.length}`);
+  for (const fault of back) t.true(fault.kind === "crash" && (fault.restartAtMs ?? 0) > fault.atMs);
 });
 
 test("a disk that fails says so and acknowledges nothing more", (t) => {

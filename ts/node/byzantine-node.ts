@@ -166,7 +166,7 @@ export class ByzantineNode extends EventEmitter<NodeEvents> implements AsyncDisp
     return this.#view;
   }
 
-  /** Numbers about this replica, at most a quarter of a second old. @throws ByzantineError `CLOSED` before `initialize`. */
+  /** Numbers about this replica, at most a second old. @throws ByzantineError `CLOSED` before `initialize`. */
   getMetrics(): NodeMetrics {
     if (this.#metrics === undefined) throw new ByzantineError("CLOSED", "the node is not initialized");
     return this.#metrics;

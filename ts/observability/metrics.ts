@@ -9,7 +9,7 @@ export interface Percentiles {
 }
 
 export interface NodeMetrics {
-  /** Milliseconds since the Unix epoch when these numbers were taken; at most a quarter of a second ago. */
+  /** Milliseconds since the Unix epoch when these numbers were taken; at most a second ago. */
   readonly takenAtMs: number;
   /** From the arrival of a bundle at this replica to its execution here. */
   readonly latencyMs: Percentiles;

@@ -35,16 +35,26 @@ const CALL_NODES_MAX = 4096;
 const CALL_BYTES_MAX = 1024 * 1024;
 /** Hashing so many bytes of a long value counts as one node of a slice. */
 const VALUE_BYTES_PER_NODE = 512;
-/** Shortest memory to begin with. */
-const INPUT_BYTES_MIN = 16 * 1024;
+/** Memory to begin with: what an update of a small map needs, since a process may hold many of them. */
+const INPUT_BYTES_MIN = 4 * 1024;
+const NODES_MIN = 64;
 
 /** Memory for calls of the hasher, one per map. */
 export class HashScratch {
   input = new Uint8Array(INPUT_BYTES_MIN);
   view = new DataView(this.input.buffer);
-  readonly ends = new Uint32Array(CALL_NODES_MAX);
-  readonly output = new Uint8Array(CALL_NODES_MAX * DIGEST_BYTES);
-  readonly outputView = new DataView(this.output.buffer);
+  ends = new Uint32Array(NODES_MIN);
+  output = new Uint8Array(NODES_MIN * DIGEST_BYTES);
+  outputView = new DataView(this.output.buffer);
+
+  /** Makes room for the ends and digests of `nodes` nodes, and keeps none. */
+  reserveNodes(nodes: number): void {
+    if (nodes <= this.ends.length) return;
+    const size = Math.min(CALL_NODES_MAX, Math.max(nodes, 2 * this.ends.length));
+    this.ends = new Uint32Array(size);
+    this.output = new Uint8Array(size * DIGEST_BYTES);
+    this.outputView = new DataView(this.output.buffer);
+  }
 
   /** Makes room for `bytes` and keeps what is there. */
   reserve(bytes: number): void {
@@ -146,12 +156,13 @@ export class RootComputation {
   #hashSome(hasher: Hasher, nodesMax: number): number {
     const values = this.#level < 0;
     const level: readonly TreeNode[] = values ? this.#values : this.#levels[this.#level]!;
+    const nodes = Math.min(nodesMax, CALL_NODES_MAX, level.length - this.#position);
+    this.#scratch.reserveNodes(nodes);
     const { ends, output, outputView } = this.#scratch;
     const batch = this.#batch;
     batch.length = 0;
     let bytes = 0;
     const bytesMax = values ? Math.min(CALL_BYTES_MAX, nodesMax * VALUE_BYTES_PER_NODE) : CALL_BYTES_MAX;
-    const nodes = Math.min(nodesMax, CALL_NODES_MAX);
     while (this.#position < level.length && batch.length < nodes && (bytes === 0 || bytes < bytesMax)) {
       const node = level[this.#position++]!;
       // The root of another version that shares the node may have been computed since.

@@ -22,6 +22,8 @@ export const requiredSituations = [
   "message duplicated",
   "partition",
   "crash",
+  "restart",
+  "wiped restart",
   "pause",
   "bad signature rejected",
   "malformed frame rejected",

@@ -22,6 +22,8 @@ export class FaultDriver {
     for (const [index, fault] of this.faults.entries()) {
       this.around.scheduler.at(fault.atMs, () => this.begin(fault, index));
       if (fault.kind !== "crash") this.around.scheduler.at(fault.untilMs, () => this.end(fault, index));
+      else if (fault.restartAtMs !== undefined)
+        this.around.scheduler.at(fault.restartAtMs, () => this.restart(fault.replica, index));
     }
   }
 
@@ -67,6 +69,21 @@ export class FaultDriver {
         return network.unclog(fault.from, fault.to);
       case "pause":
         return this.replicas[fault.replica]?.resume();
+    }
+  }
+
+  /** Also after faults have stopped: what healing left outside may come back when it wants. */
+  private restart(id: number, index: number): void {
+    const { network, log, scheduler, coverage } = this.around;
+    log.add(scheduler.now, "fault", index, 0);
+    const replica = this.replicas[id];
+    if (replica?.restart() !== true) return;
+    coverage.hit("restart");
+    for (const peer of this.replicas) {
+      if (peer === replica) continue;
+      peer.link(id, false);
+      if (!network.isCut(id, peer.id)) peer.link(id, true);
+      if (!network.isCut(peer.id, id)) replica.link(peer.id, true);
     }
   }
 

@@ -87,6 +87,8 @@ export type Observation =
   | { readonly kind: "accused"; readonly replica: number; readonly by: number }
   | { readonly kind: "halted"; readonly replica: number; readonly reason: string }
   | { readonly kind: "crashed"; readonly replica: number }
+  /** A crashed replica came back as a new process, to the disk of the old one or to one that knows nothing. */
+  | { readonly kind: "restarted"; readonly replica: number; readonly disk: "kept" | "wiped" }
   /** A message that was already taken came again: did the state of the core change, and what did it emit that binds? */
   | {
       readonly kind: "redelivered";

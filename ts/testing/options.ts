@@ -88,10 +88,15 @@ export interface SimOptions {
   readonly realCrypto: boolean;
   /** Whether the core changes views. Without it, liveness is asked only of cores that include the first primary. */
   readonly viewChange: boolean;
+  /** Whether a replica that crashed starts again from its records. Without it, what comes back has a wiped disk. */
+  readonly journal: boolean;
 }
 
 /** Whether the product can leave a view yet. */
 export const VIEW_CHANGE = false;
+
+/** Whether the product can start again from what its disk kept yet. */
+export const JOURNAL = false;
 
 /** Share of seeds with more than f Byzantine replicas, where only what binds each honest replica alone is checked. */
 const OVERWHELMED = 0.05;
@@ -114,6 +119,7 @@ export function chooseOptions(seed: bigint, root: Prng, given: Partial<SimOption
     livenessMs: LIVENESS_MS,
     realCrypto: root.split("crypto").chance(REAL_CRYPTO),
     viewChange: VIEW_CHANGE,
+    journal: JOURNAL,
   };
   return { ...drawn, ...given };
 }

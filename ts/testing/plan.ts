@@ -24,8 +24,8 @@ export type Fault =
       readonly from: number;
       readonly to: number;
     }
-  /** The process ends and does not come back. */
-  | { readonly kind: "crash"; readonly atMs: number; readonly replica: number }
+  /** The process ends. Another one starts in its place at `restartAtMs`, or none. */
+  | { readonly kind: "crash"; readonly atMs: number; readonly replica: number; readonly restartAtMs?: number }
   /** The process stands still, as under SIGSTOP; what arrives waits. */
   | { readonly kind: "pause"; readonly atMs: number; readonly untilMs: number; readonly replica: number };
 
@@ -44,16 +44,19 @@ export interface Plan {
   readonly muted: { readonly except: readonly number[] } | undefined;
 }
 
+/** Share of the crashes after which the replica comes back. */
+const RESTARTED = 0.5;
+
 export function drawPlan(options: SimOptions, root: Prng, operations?: readonly PlannedOperation[]): Plan {
   return {
     options,
-    faults: drawFaults(options, root.split("fault plan")),
+    faults: drawRestarts(drawFaults(options, root.split("fault plan")), options, root.split("restarts")),
     operations: operations ?? drawOperations(options, root.split("operations")),
     muted: undefined,
   };
 }
 
-/** Crashes count among the f: as long as a replica does not come back, it is as good as Byzantine. */
+/** Crashes count among the f: a replica that does not come back, or comes back to a wiped disk, is as good as Byzantine. */
 function drawFaults(options: SimOptions, prng: Prng): Fault[] {
   const faults: Fault[] = [];
   const honest = Array.from({ length: options.n }, (_, replica) => replica).filter(
@@ -77,6 +80,13 @@ function drawFaults(options: SimOptions, prng: Prng): Fault[] {
     else faults.push({ kind, atMs, untilMs, ...drawLink(options.n, prng) });
   }
   return faults;
+}
+
+function drawRestarts(faults: readonly Fault[], { faultsMs }: SimOptions, prng: Prng): Fault[] {
+  return faults.map((fault) => {
+    if (fault.kind !== "crash" || !prng.chance(RESTARTED)) return fault;
+    return { ...fault, restartAtMs: fault.atMs + 1 + prng.below(faultsMs) };
+  });
 }
 
 /** All links of one replica are clogged one by one and let go in random order. */

@@ -4,21 +4,17 @@
  * durable.
  */
 import type { Action, Input } from "../protocol/core.ts";
-import { Replica } from "../protocol/replica.ts";
+import type { Replica } from "../protocol/replica.ts";
 import { orderTurn } from "../protocol/turn.ts";
 import { type AgreedTime, type Digest, type Instant, type ReplicaId, type Sequence } from "../protocol/types.ts";
-import { Departures } from "./departures.ts";
+import { recordFact } from "./facts.ts";
+import { Incarnation } from "./incarnation.ts";
 import { Inspector } from "./inspector.ts";
 import { narrateAction, narrateInput } from "./narrate.ts";
-import { replicaOptions } from "./options.ts";
-import { BodyStore } from "./ports/body-store.ts";
-import { Disk } from "./ports/disk.ts";
-import { ExecutionPort } from "./ports/execution.ts";
-import { Outbox } from "./ports/outbox.ts";
-import { VoteTable } from "./ports/vote-table.ts";
+import type { BodyStore } from "./ports/body-store.ts";
+import { Disk, type StoredRecord } from "./ports/disk.ts";
+import type { ExecutionPort } from "./ports/execution.ts";
 import type { Prng } from "./prng.ts";
-import { Receiver } from "./receiver.ts";
-import { recordFact } from "./facts.ts";
 import { learnBatch, LocalClock, type Surroundings } from "./surroundings.ts";
 
 /** Frames that wait for a paused process; more are dropped, as its sockets' buffers are full. */
@@ -29,22 +25,18 @@ type Running = "running" | "paused" | "down";
 export class SimReplica {
   readonly id: number;
   readonly honest: boolean;
-  readonly core: Replica;
-  readonly execution: ExecutionPort;
-  readonly votes: VoteTable;
-  readonly bodies = new BodyStore();
   running: Running = "running";
+  /** The core has stopped for good. */
   halted = false;
   private readonly around: Surroundings;
   private readonly prng: Prng;
   private readonly clock: LocalClock;
   private readonly disk: Disk;
-  private readonly outbox: Outbox;
-  private readonly departures: Departures;
-  private readonly receiver: Receiver;
   private readonly inspector: Inspector;
-  private inbox: Input[] = [];
-  private stalled: { readonly from: number; readonly bytes: Uint8Array }[] = [];
+  private life: Incarnation;
+  private lives = 1;
+  /** The disk that this incarnation found was not the one that the last one wrote. */
+  private wiped = false;
   private turnPending = false;
   private wakeAt = Infinity;
 
@@ -55,41 +47,50 @@ export class SimReplica {
     this.honest = !options.byzantine.includes(id);
     this.prng = around.prng.split(`replica ${id}`);
     this.clock = new LocalClock(scheduler, this.prng.split("clock"), options);
-    this.core = new Replica(replicaOptions(options, id));
-    this.votes = new VoteTable({ n: options.n, me: id as ReplicaId, f: options.f, naive: options.naiveVotes });
-    const onInput = (input: Input): void => this.input(input);
     this.disk = new Disk(scheduler, this.prng.split("disk"), {
       meanMs: options.diskMs,
-      onInput,
+      journal: options.journal,
+      onInput: (input) => this.input(input),
       onDurable: (records) => {
-        for (const { lsn, record } of records)
-          this.see({ kind: "durable", replica: id, lsn, record: recordFact(record) });
-        this.outbox.flush();
+        this.showDurable(records);
+        this.life.outbox.flush();
       },
     });
-    this.outbox = new Outbox(() => this.disk.durableThrough);
-    this.execution = new ExecutionPort(around, {
-      id,
-      honest: this.honest,
-      prng: this.prng.split("execution"),
-      onInput,
-    });
-    this.departures = new Departures(around, { id, honest: this.honest, prng: this.prng, votes: this.votes });
+    this.life = this.live(this.prng);
     this.inspector = new Inspector(around, this, this.prng.split("inspector"));
-    this.receiver = new Receiver(around, {
-      me: id,
-      votes: this.votes,
-      bodies: this.bodies,
-      input: onInput,
-      answer: (to, name, frame) => this.departures.frame(to, name, frame),
-      accepted: (from, vote) => this.see({ kind: "accepted", replica: id, from, vote }),
-    });
-    around.network.attach(id, (from, bytes) => this.arrive(from, bytes));
+  }
+
+  get core(): Replica {
+    return this.life.core;
+  }
+
+  get execution(): ExecutionPort {
+    return this.life.execution;
+  }
+
+  get votes(): Incarnation["votes"] {
+    return this.life.votes;
+  }
+
+  get bodies(): BodyStore {
+    return this.life.bodies;
+  }
+
+  /** Whether it can take part: a replica that came back to a wiped disk counts as down for good. */
+  get isUp(): boolean {
+    return this.running !== "down" && !this.halted && !this.wiped;
   }
 
   /** The process starts with whatever its disk holds. */
   start(): void {
     const state = this.disk.recover();
+    this.wiped = state.type === "wiped";
+    if (this.lives > 1) {
+      this.see({ kind: "restarted", replica: this.id, disk: this.wiped ? "wiped" : "kept" });
+      if (this.wiped) this.around.coverage.hit("wiped restart");
+    }
+    // A record that was torn off its acknowledgement may have survived: the oracles have not heard of it yet.
+    if (state.type === "restart") this.showDurable(state.records);
     this.input({ kind: "recovered", state, wallClock: this.clock.wallClock() as AgreedTime });
   }
 
@@ -99,13 +100,23 @@ export class SimReplica {
 
   /** The process ends at once; what was not durable is lost. */
   crash(): void {
+    if (this.running === "down") return;
     this.running = "down";
     this.disk.crash("torn");
-    this.outbox.clear();
-    this.inbox = [];
-    this.stalled = [];
+    this.life.end();
     this.around.network.attach(this.id, undefined);
     this.see({ kind: "crashed", replica: this.id });
+  }
+
+  /** After a crash: a new process, with nothing but the disk of the old one. False when the old one still runs. */
+  restart(): boolean {
+    if (this.running !== "down") return false;
+    this.life = this.live(this.prng.split(`incarnation ${++this.lives}`));
+    this.running = "running";
+    this.halted = false;
+    this.wakeAt = Infinity;
+    this.start();
+    return true;
   }
 
   pause(): void {
@@ -115,25 +126,43 @@ export class SimReplica {
   resume(): void {
     if (this.running !== "paused") return;
     this.running = "running";
-    for (const { from, bytes } of this.stalled.splice(0)) this.arrive(from, bytes);
+    for (const { from, bytes } of this.life.stalled.splice(0)) this.arrive(from, bytes);
     this.wakeAt = Infinity;
     this.wake();
   }
 
+  /** A process ends with its core. */
+  private halt(): void {
+    this.halted = true;
+    this.around.network.attach(this.id, undefined);
+  }
+
+  private live(prng: Prng): Incarnation {
+    const { id, honest, disk } = this;
+    this.around.network.attach(id, (from, bytes) => this.arrive(from, bytes));
+    return new Incarnation(this.around, { id, honest, prng, disk, onInput: (input) => this.input(input) });
+  }
+
+  private showDurable(records: readonly StoredRecord[]): void {
+    for (const { lsn, record } of records)
+      this.see({ kind: "durable", replica: this.id, lsn, record: recordFact(record) });
+  }
+
   private arrive(from: number, bytes: Uint8Array): void {
     if (this.running === "paused") {
-      if (this.stalled.length < STALLED_MAX) this.stalled.push({ from, bytes });
+      const { stalled } = this.life;
+      if (stalled.length < STALLED_MAX) stalled.push({ from, bytes });
       return;
     }
-    if (this.running === "down") return;
     this.around.log.add(this.around.scheduler.now, "delivered", this.id, from, bytes);
-    const frame = this.receiver.receive(from, bytes);
-    if (frame !== undefined && !this.honest) this.departures.overhear(frame, bytes);
+    const frame = this.life.receiver.receive(from, bytes);
+    if (frame !== undefined && !this.honest) this.life.departures.overhear(frame, bytes);
     this.scheduleTurn();
   }
 
   private input(input: Input): void {
-    this.inbox.push(input);
+    if (this.halted) return;
+    this.life.inbox.push(input);
     this.scheduleTurn();
   }
 
@@ -147,7 +176,7 @@ export class SimReplica {
   private turn(): void {
     this.turnPending = false;
     if (this.running !== "running" || this.halted) return;
-    const inputs = [...this.inbox.splice(0), ...this.votes.drain(), ...this.bodies.drain()];
+    const inputs = [...this.life.inbox.splice(0), ...this.votes.drain(), ...this.bodies.drain()];
     const now = this.clock.now() as Instant;
     const due = this.core.deadline();
     if (due !== undefined && due <= now) inputs.push({ kind: "tick", wallClock: this.clock.wallClock() as AgreedTime });
@@ -167,7 +196,7 @@ export class SimReplica {
     try {
       actions = this.core.step(input, now);
     } catch (error) {
-      this.halted = true;
+      this.halt();
       this.around.history.fail(
         0,
         "a core never throws",
@@ -204,25 +233,26 @@ export class SimReplica {
 
   private perform(action: Action): void {
     const { id } = this;
+    const { departures, outbox } = this.life;
     switch (action.kind) {
       case "persist":
-        this.departures.certify(action.record);
+        departures.certify(action.record);
         if (action.record.type === "decided") this.around.coverage.hit("decided by claims");
         return this.disk.append(action.lsn, action.record);
       case "send":
-        return this.departures.send(action, this.outbox, this.disk, this.holdsBodies(action));
+        return departures.send(action, outbox, this.disk, this.holdsBodies(action));
       case "assemble":
-        return this.departures.assemble(action, (digest) => {
+        return departures.assemble(action, (digest) => {
           const { view, sequence } = action;
           this.input({ kind: "assembled", view, sequence, digest });
         });
       case "forward":
-        return this.departures.forward(action.to, this.bodies.get(action.bundle));
+        return departures.forward(action.to, this.bodies.get(action.bundle));
       case "busy":
         return this.onBusy(action.bundle);
       case "answer":
         return this.execution.answer(action.bundle, action.view, (client, frame) =>
-          this.leave("answer", action.after, () => this.departures.frame(client, "reply", frame)),
+          this.leave("answer", action.after, () => departures.frame(client, "reply", frame)),
         );
       case "release":
         return this.bodies.release(action.bundles);
@@ -230,7 +260,7 @@ export class SimReplica {
         return this.bodies.pin(action.bundles);
       case "fetch":
         if (action.what === "bundle") this.bodies.fetching(action.digest, action.from);
-        return this.departures.fetch(action);
+        return departures.fetch(action);
       case "execute": {
         const { sequence, digest, bundles } = action;
         learnBatch(this.around, digest, bundles);
@@ -241,7 +271,7 @@ export class SimReplica {
         return this.execution.checkpoint(action.run, action.sequence);
       case "reply":
         return this.execution.reply(action.sequence, action.view, action.tentative, (client, frame) =>
-          this.leave("reply", action.after, () => this.departures.frame(client, "reply", frame)),
+          this.leave("reply", action.after, () => departures.frame(client, "reply", frame)),
         );
       case "commit":
         return this.leave("commit event", action.after, () => undefined);
@@ -258,7 +288,7 @@ export class SimReplica {
       case "ignored":
         return this.around.coverage.hit(`ignored: ${action.reason}`);
       case "halt":
-        this.halted = true;
+        this.halt();
         return this.see({ kind: "halted", replica: id, reason: JSON.stringify(action.reason) });
       case "undo":
       case "install":
@@ -277,12 +307,12 @@ export class SimReplica {
     const body = this.bodies.get(bundle);
     this.bodies.release([bundle]);
     this.around.coverage.hit("pool full");
-    if (body !== undefined) this.departures.busy(body.bundle);
+    if (body !== undefined) this.life.departures.busy(body.bundle);
   }
 
   /** Something that is no vote leaves when its record is durable. */
   private leave(what: string, after: Extract<Action, { kind: "reply" }>["after"], leave: () => void): void {
-    this.outbox.push(after, () => {
+    this.life.outbox.push(after, () => {
       this.see({ kind: "left", replica: this.id, vote: undefined, what, after, durable: this.disk.durableThrough });
       leave();
     });

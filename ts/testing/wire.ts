@@ -1,6 +1,6 @@
 /**
  * Messages as the bytes that the simulated network carries: type, payload, signature. Everything is encoded by its sender and
- * decoded by each receiver with the product's codec.
+ * decoded from its bytes with the product's codec, once for all who receive the same frame: what they share is read-only.
  */
 import { SIGNATURE_BYTES, Writer } from "../codec/bytes.ts";
 import { decodePayload, encodeBody, encodeOutgoing, isSigned, MessageType, typeName } from "../codec/messages.ts";
@@ -74,11 +74,22 @@ export type Opened =
       readonly digest: Digest | undefined;
       /** What its signature must cover. */
       readonly signedPayload: Uint8Array | undefined;
+      /** The last answer of {@link isAuthentic}: receivers of one frame ask for the same signer. */
+      verdict?: { readonly node: number; readonly keyring: Keyring; readonly authentic: boolean };
     }
   | { readonly ok: false; readonly error: string };
 
+/** By frame, as long as somebody holds that; nobody writes to a frame that was sent. */
+const openedFrames = new WeakMap<Uint8Array, Opened>();
+
 /** Decodes a frame; verifies nothing. */
 export function open(frame: Uint8Array): Opened {
+  let opened = openedFrames.get(frame);
+  if (opened === undefined) openedFrames.set(frame, (opened = decodeFrame(frame)));
+  return opened;
+}
+
+function decodeFrame(frame: Uint8Array): Opened {
   const type = frame[0] ?? 0;
   const bytes = frame.subarray(1);
   const decoded = decodePayload(type, bytes);
@@ -122,9 +133,13 @@ export function open(frame: Uint8Array): Opened {
 export function isAuthentic(opened: Extract<Opened, { ok: true }>, node: number, keyring: Keyring): boolean {
   const { name, signature } = opened.payload;
   if (signature === undefined) return true;
+  const { verdict } = opened;
+  if (verdict?.node === node && verdict.keyring === keyring) return verdict.authentic;
   // A bundle is signed once, for whatever message carries it.
   const type = MessageType[name === "fetchedBundle" ? "bundle" : name];
-  return keyring.verify(node, type, opened.signedPayload ?? new Uint8Array(0), signature);
+  const authentic = keyring.verify(node, type, opened.signedPayload ?? new Uint8Array(0), signature);
+  opened.verdict = { node, keyring, authentic };
+  return authentic;
 }
 
 /** The name of a frame's type, for traces. */

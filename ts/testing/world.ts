@@ -187,7 +187,7 @@ export class World {
   private chooseCore(): string | undefined {
     const { n, byzantine, f } = this.options;
     if (byzantine.length > f) return "more than f are Byzantine";
-    const alive = this.replicas.filter(({ honest, running, halted }) => honest && running !== "down" && !halted);
+    const alive = this.replicas.filter(({ honest, isUp }) => honest && isUp);
     const quorum = quorumOf(this.setting);
     if (alive.length < quorum) return "fewer than Q are left";
     const primary = Math.max(...alive.map(({ core }) => core.view().view)) % n;

@@ -4,7 +4,7 @@ import { Agreement, CommitQuorum } from "./agreement.ts";
 import { BoundedMemory, Idempotence, SoundEvidence } from "./bounds.ts";
 import { CertificateUniqueness, ProposalsOfPrimary, VerifiableCertificates } from "./certificates.ts";
 import { Checkpoints } from "./checkpoints.ts";
-import { NoDoubleVotes } from "./double-votes.ts";
+import { NoDoubleVotes, NoVotesAfterWipe } from "./double-votes.ts";
 import { ExactlyOnce } from "./exactly-once.ts";
 import { Linearizability, type Model } from "./linearizability.ts";
 import { Monotone, WithinWindow } from "./monotone.ts";
@@ -35,6 +35,7 @@ export function allCheckers(setting: Setting, model: Model | undefined): Checker
 export function alwaysCheckers(setting: Setting): Checker[] {
   return [
     new NoDoubleVotes(),
+    new NoVotesAfterWipe(),
     new PersistBeforeSend(setting),
     new Monotone(),
     new WithinWindow(setting),

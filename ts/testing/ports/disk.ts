@@ -3,7 +3,7 @@
  * what real disks do; this file only offers the ways.
  */
 import type { DiskReason, DurableRecord, DurableState, Input } from "../../protocol/core.ts";
-import type { Lsn } from "../../protocol/types.ts";
+import { ZERO_DIGEST, type Lsn, type Sequence } from "../../protocol/types.ts";
 import type { Prng } from "../prng.ts";
 import type { Scheduler } from "../scheduler.ts";
 
@@ -21,6 +21,8 @@ export type CrashMode = "kept" | "torn" | "lost";
 export interface DiskOptions {
   /** Mean of the time that one fsync takes; 0 acknowledges in the next turn. */
   readonly meanMs: number;
+  /** Whether a process can start again from the records. Without, every restart is one on a wiped disk. */
+  readonly journal: boolean;
   /** Records became durable. */
   readonly onDurable: (records: readonly StoredRecord[]) => void;
   /** Something for the core. */
@@ -73,14 +75,14 @@ export class Disk {
     this.wiped = true;
   }
 
-  /**
-   * What a process finds that starts now. A journal that a core can start again from comes with recovery; until then a restart
-   * counts as a wiped disk.
-   */
+  /** What a process finds that starts now. No snapshot is kept here: a journal goes back to the beginning. */
   recover(): DurableState {
     const first = !this.started && !this.wiped;
     this.started = true;
-    return first ? { type: "genesis" } : { type: "wiped" };
+    if (first) return { type: "genesis" };
+    if (this.wiped || !this.options.journal) return { type: "wiped" };
+    const snapshot = { sequence: 0 as Sequence, digest: ZERO_DIGEST };
+    return { type: "restart", clean: false, snapshot, records: [...this.durable] };
   }
 
   private flush(): void {

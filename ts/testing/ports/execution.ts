@@ -36,6 +36,7 @@ export class ExecutionPort {
   private readonly replies = new Map<Sequence, readonly BundleReply[]>();
   /** One job after another: when the last of them ends. */
   private busyUntil = 0;
+  private ended = false;
   private readonly writer = new Writer();
 
   constructor(around: Surroundings, owner: ExecutionOwner) {
@@ -106,6 +107,11 @@ export class ExecutionPort {
     });
   }
 
+  /** The process ended: jobs that wait are nobody's. */
+  end(): void {
+    this.ended = true;
+  }
+
   private run(run: Run, batch: Batch): void {
     const { sequence } = batch;
     const { replies, sessions } = this.executor.execute(batch);
@@ -136,7 +142,9 @@ export class ExecutionPort {
     const { now } = this.around.scheduler;
     const duration = executionMs > 0 ? this.owner.prng.exponential(executionMs) : 0;
     this.busyUntil = Math.max(now, this.busyUntil) + duration;
-    this.around.scheduler.at(this.busyUntil, job);
+    this.around.scheduler.at(this.busyUntil, () => {
+      if (!this.ended) job();
+    });
   }
 
   private send(

@@ -1,0 +1,68 @@
+/**
+ * One process of a replica, from its start to its end: the core and those ports whose contents die with it. The disk and the
+ * clock belong to the machine and see every incarnation.
+ */
+import type { Input } from "../protocol/core.ts";
+import { Replica } from "../protocol/replica.ts";
+import type { ReplicaId } from "../protocol/types.ts";
+import { Departures } from "./departures.ts";
+import { replicaOptions } from "./options.ts";
+import { BodyStore } from "./ports/body-store.ts";
+import type { Disk } from "./ports/disk.ts";
+import { ExecutionPort } from "./ports/execution.ts";
+import { Outbox } from "./ports/outbox.ts";
+import { VoteTable } from "./ports/vote-table.ts";
+import type { Prng } from "./prng.ts";
+import { Receiver } from "./receiver.ts";
+import type { Surroundings } from "./surroundings.ts";
+
+/** What stays when a process ends. */
+export interface Machine {
+  readonly id: number;
+  readonly honest: boolean;
+  readonly prng: Prng;
+  readonly disk: Disk;
+  /** Something for the core's next turn. */
+  readonly onInput: (input: Input) => void;
+}
+
+export class Incarnation {
+  readonly core: Replica;
+  readonly votes: VoteTable;
+  readonly bodies = new BodyStore();
+  readonly outbox: Outbox;
+  readonly execution: ExecutionPort;
+  readonly departures: Departures;
+  readonly receiver: Receiver;
+  inbox: Input[] = [];
+  /** What arrived while the process stood still. */
+  stalled: { readonly from: number; readonly bytes: Uint8Array }[] = [];
+
+  constructor(around: Surroundings, machine: Machine) {
+    const { options, history } = around;
+    const { id, honest, prng, disk, onInput } = machine;
+    this.core = new Replica(replicaOptions(options, id));
+    this.votes = new VoteTable({ n: options.n, me: id as ReplicaId, f: options.f, naive: options.naiveVotes });
+    this.outbox = new Outbox(() => disk.durableThrough);
+    this.execution = new ExecutionPort(around, { id, honest, prng: prng.split("execution"), onInput });
+    this.departures = new Departures(around, { id, honest, prng, votes: this.votes });
+    this.receiver = new Receiver(around, {
+      me: id,
+      votes: this.votes,
+      bodies: this.bodies,
+      input: onInput,
+      answer: (to, name, frame) => this.departures.frame(to, name, frame),
+      accepted: (from, vote) => {
+        if (honest) history.see({ kind: "accepted", replica: id, from, vote });
+      },
+    });
+  }
+
+  /** The process is gone: nothing that it began goes on. */
+  end(): void {
+    this.outbox.clear();
+    this.execution.end();
+    this.inbox = [];
+    this.stalled = [];
+  }
+}
