@@ -23,6 +23,9 @@ const rows: readonly (readonly [name: string, given: Partial<SimOptions>])[] = [
 
 const report: Record<string, unknown> = {};
 
+// As in `npm run sim`: operations that fail on purpose are told without their stacks.
+Error.stackTraceLimit = 0;
+
 for (const [name, given] of rows) {
   test.serial(`simulation: ${name}`, (t) => {
     for (let seed = 0; seed < WARM_UP_SEEDS; seed++) runSeed(BigInt(seed), false, given);
