@@ -183,7 +183,7 @@ test("of two that start at once, one makes the cluster", async (t) => {
   );
   const cluster = resolveCluster(await json(join(home, "cluster.json")));
   const pem = await readFile(join(home, "nodes", "node-2", "key.pem"), "utf8");
-  t.is(publicKeyOf(pem), cluster.nodes[2]?.publicKey);
+  t.is(cluster.nodes[2]?.publicKey, publicKeyOf(pem));
 });
 
 test("a path below a file is the environment's fault, in one line", async (t) => {
