@@ -223,9 +223,12 @@ test.serial("numbers about a node: complete, of the right node, and counted once
     t.is(typeof peer.rttMs, "number");
   }
   t.true(metrics.latencyMs.p50 > 0 && metrics.latencyMs.p50 <= metrics.latencyMs.p95 && metrics.throughput > 0);
-  const { prePrepare, commit } = metrics.messages;
-  // What was lost between the connections of the first moments was sent again.
-  t.true(prePrepare!.sent === 0 && prePrepare!.received >= sequence && commit!.sent >= 3 * sequence);
+  const { prePrepare, commit, decided } = metrics.messages;
+  t.is(prePrepare?.sent, 0);
+  // What was lost between the connections of the first moments comes again: as a proposal, or as DECIDED.
+  const received = (prePrepare?.received ?? 0) + (decided?.received ?? 0);
+  t.true(received >= sequence, `${received} of ${sequence} batches`);
+  t.true((commit?.sent ?? 0) > 0);
   t.is(metrics.clients.connected, 1);
   t.deepEqual(metrics.window, { used: sequence - metrics.checkpoints.stable, size: 8 });
   t.like(transport, { refused: [] });
