@@ -1,10 +1,10 @@
 /** Four replica processes and a client on loopback, for the benchmarks. */
 import { fork, spawnSync, type ChildProcess } from "node:child_process";
-import { createSocket } from "node:dgram";
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { freeBasePort } from "../../__test__/process/ports.ts";
 import { ByzantineClient } from "../../dist/index.js";
 
 const CLI = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
@@ -20,22 +20,6 @@ export interface Sample {
   readonly batches: number;
   readonly operations: number;
   readonly broadcastMs: { readonly p50: number; readonly p95: number; readonly p99: number };
-}
-
-async function freeBasePort(count: number): Promise<number> {
-  for (;;) {
-    const base = 10_000 + Math.floor(Math.random() * 20_000);
-    const free = await Promise.all(
-      Array.from({ length: count }, async (_, i) => {
-        const socket = createSocket("udp4");
-        return new Promise<boolean>((resolve) => {
-          socket.once("error", () => resolve(false));
-          socket.bind(base + i, "127.0.0.1", () => socket.close(() => resolve(true)));
-        });
-      }),
-    );
-    if (free.every(Boolean)) return base;
-  }
 }
 
 export class BenchCluster implements AsyncDisposable {

@@ -58,8 +58,7 @@ export class ReactorLoop {
   readonly #outcomes: ExecutionOutcome[] = [];
   readonly #batches = new Map<Sequence, PendingBatch>();
   /** Commands that must not overtake a batch whose bodies are on their way. */
-  readonly #afterBatch: { readonly sequence: Sequence; readonly action: Extract<Action, { kind: "checkpoint" }> }[] =
-    [];
+  readonly #afterBatch: Extract<Action, { kind: "checkpoint" }>[] = [];
   readonly #replies = new Map<Sequence, readonly BundleReply[]>();
   /** Outputs whose record is not durable yet, in order. */
   readonly #held: { readonly after: Lsn; readonly action: Action }[] = [];
@@ -138,8 +137,7 @@ export class ReactorLoop {
     const batch = { sequence, timeMs: time, digest: pending.digest, bundles };
     execution.give({ kind: "batch", run: pending.run, batch, wantOperations: observer.wantsOperations });
     while (this.#afterBatch[0]?.sequence === sequence) {
-      const { action } = this.#afterBatch.shift() as { action: Extract<Action, { kind: "checkpoint" }> };
-      execution.give({ kind: "checkpoint", run: action.run, sequence: action.sequence });
+      execution.give(this.#afterBatch.shift() as Extract<Action, { kind: "checkpoint" }>);
     }
   }
 
@@ -229,7 +227,7 @@ export class ReactorLoop {
         this.#batches.set(action.sequence, { run: action.run, digest: action.digest });
         return writer.readBatch(action.sequence, action);
       case "checkpoint":
-        this.#afterBatch.push({ sequence: action.sequence, action });
+        this.#afterBatch.push(action);
         return;
       case "reply":
         return this.#replyAll(action);

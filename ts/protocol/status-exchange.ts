@@ -146,8 +146,14 @@ export class StatusExchange {
       state.lastSeen > state.lastExecuted ||
       state.pooledBundles > 0 ||
       state.ahead !== EMPTY_SET ||
-      [...state.ownCheckpoints.keys()].some((sequence) => sequence > state.low)
+      this.#hasUnstableCheckpoint()
     );
+  }
+
+  #hasUnstableCheckpoint(): boolean {
+    const { ownCheckpoints, low } = this.#context.state;
+    for (const sequence of ownCheckpoints.keys()) if (sequence > low) return true;
+    return false;
   }
 
   /** Whether a peer executed more than we did, or holds a proposal that we have never seen. */
