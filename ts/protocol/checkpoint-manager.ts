@@ -3,12 +3,14 @@
  * one. Stability moves the window and frees votes, proposals and bodies (OSDI'99 §4.3).
  */
 import type { Context } from "./context.ts";
-import type { Checkpoint } from "./messages.ts";
+import type { CertificateName, Checkpoint } from "./messages.ts";
 import { isQuorum } from "./quorum.ts";
 import type { RequestPool } from "./request-pool.ts";
 import {
   EMPTY_SET,
+  membersOf,
   setOf,
+  sizeOf,
   union,
   type Digest,
   type ReplicaId,
@@ -25,11 +27,21 @@ export class CheckpointManager {
   readonly #context: Context;
   readonly #pool: RequestPool;
   readonly #onStable: () => void;
+  readonly #onDiverged: (sequence: Sequence) => void;
 
-  constructor(context: Context, rooms: { pool: RequestPool; onStable: () => void }) {
+  constructor(
+    context: Context,
+    rooms: {
+      pool: RequestPool;
+      onStable: () => void;
+      /** Our state at this stable checkpoint is not the one that Q replicas signed. */
+      onDiverged: (sequence: Sequence) => void;
+    },
+  ) {
     this.#context = context;
     this.#pool = rooms.pool;
     this.#onStable = rooms.onStable;
+    this.#onDiverged = rooms.onDiverged;
   }
 
   /** The root of our own state after `sequence`. */
@@ -37,8 +49,7 @@ export class CheckpointManager {
     const { state, options } = this.#context;
     if (run !== state.run || sequence < state.low) return this.#context.ignore("staleRun");
     // Stable before we got there: our own CHECKPOINT is still what a peer below us may need.
-    if (sequence === state.low && digest !== state.stableDigest)
-      return this.#diverge(sequence, digest, state.stableDigest);
+    if (sequence === state.low && digest !== state.stableDigest) return this.#diverge(sequence, digest);
     const lsn = this.#context.persist({ type: "checkpoint", sequence, digest });
     state.ownCheckpoints.set(sequence, { digest, lsn });
     if (state.ownCheckpoints.size > CLAIMS_MAX)
@@ -61,11 +72,23 @@ export class CheckpointManager {
     this.#stabilise(sequence);
   }
 
+  /** Q signatures under one checkpoint, as a VIEW-CHANGE carries them. */
+  onCertificate({ sequence, digest, signers }: CertificateName): void {
+    const { state, options } = this.#context;
+    if (sequence <= state.low || sequence % options.checkpointInterval !== 0) return;
+    if (isQuorum(this.#context.quorums, signers)) this.#becomeStable(sequence, digest, signers);
+  }
+
+  /** Executed up to here by installing the state of a stable checkpoint: what lies below is replaced by it. */
+  onInstalled(): void {
+    this.#collect();
+  }
+
   /** Sends what a peer below us needs to make our stable checkpoint, or our newest, stable itself. */
   repair(peer: ReplicaId, low: Sequence): void {
     const { state } = this.#context;
     for (const [sequence, { digest, lsn }] of state.ownCheckpoints) {
-      if (sequence > low) this.#context.send(setOf(peer), { type: "checkpoint", sequence, digest }, lsn);
+      if (sequence > low) this.#context.repeat(setOf(peer), { type: "checkpoint", sequence, digest }, lsn);
     }
   }
 
@@ -86,30 +109,42 @@ export class CheckpointManager {
     for (const [digest, set] of signers) {
       if (isQuorum(this.#context.quorums, set)) return this.#becomeStable(sequence, digest, set);
     }
+    if (sequence === this.#context.high()) this.#requireReachable(sequence, signers);
+  }
+
+  /** With the window full and no root left that Q replicas can still sign, nothing can ever be proposed again. */
+  #requireReachable(sequence: Sequence, signers: ReadonlyMap<Digest, ReplicaSet>): void {
+    const { n, quorum } = this.#context.quorums;
+    const sizes = [...signers.values()].map(sizeOf);
+    const silent = n - sizes.reduce((sum, size) => sum + size, 0);
+    if (Math.max(...sizes) + silent >= quorum) return;
+    const claims = [...signers].flatMap(([digest, set]) => membersOf(set).map((by) => ({ by, digest })));
+    this.#context.halt({ code: "CHECKPOINT_DIVERGENCE", sequence, claims });
   }
 
   #becomeStable(sequence: Sequence, digest: Digest, signers: ReplicaSet): void {
     const { state } = this.#context;
     const own = state.ownCheckpoints.get(sequence);
-    if (own !== undefined && own.digest !== digest) return this.#diverge(sequence, own.digest, digest);
     state.low = sequence;
     state.stableDigest = digest;
+    state.stableSigners = signers;
     if (state.committedPrefix < sequence && state.lastExecuted >= sequence) state.committedPrefix = sequence;
     if (state.lastProposed < sequence) state.lastProposed = sequence;
     if (state.lastSeen < sequence) state.lastSeen = sequence;
     const certificate = { phase: "checkpoint", view: 0 as typeof state.view, sequence, digest, signers } as const;
     this.#context.persist({ type: "stable", certificate });
     this.#collect();
-    this.#context.emit({ kind: "stable", sequence, digest });
+    this.#context.emit({ kind: "stable", sequence, digest, signers });
     extendLease(this.#context);
     this.#context.progress();
     this.#onStable();
+    if (own !== undefined && own.digest !== digest) this.#diverge(sequence, own.digest);
   }
 
-  /** Our own root differs from the one that Q replicas signed: this replica's state is wrong, and it says so. */
-  #diverge(sequence: Sequence, own: Digest, theirs: Digest): void {
-    this.#context.state.status = "halted";
-    this.#context.emit({ kind: "halt", reason: { code: "CHECKPOINT_DIVERGENCE", sequence, own, theirs } });
+  /** Our own root differs from the one that Q replicas signed: our state is wrong. We say so, and fetch theirs. */
+  #diverge(sequence: Sequence, own: Digest): void {
+    this.#context.emit({ kind: "diverged", sequence, own, theirs: this.#context.state.stableDigest });
+    this.#onDiverged(sequence);
   }
 
   /**
@@ -130,6 +165,7 @@ export class CheckpointManager {
         this.#pool.stopWaiting(sequence, batch.missing);
         this.#pool.drop(batch.bundles);
       }
+      if (slot.prepared !== undefined) this.#pool.drop(slot.prepared.bundles);
     }
     for (const [sequence, { bundles }] of state.assembling) {
       if (sequence > state.low) continue;
@@ -137,6 +173,8 @@ export class CheckpointManager {
       this.#pool.drop(bundles);
     }
     for (const sequence of state.early.keys()) if (sequence <= state.low) state.early.delete(sequence);
+    for (const sequence of state.next.proposals.keys())
+      if (sequence <= state.low) state.next.proposals.delete(sequence);
     for (const sequence of state.ownCheckpoints.keys()) if (sequence < state.low) state.ownCheckpoints.delete(sequence);
     for (const claims of state.checkpointClaims.values()) {
       for (const sequence of claims.keys()) if (sequence < state.low) claims.delete(sequence);

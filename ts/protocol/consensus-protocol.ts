@@ -5,6 +5,7 @@
 import { assert } from "./assert.ts";
 import type { Context } from "./context.ts";
 import type { BatchContent, Phase, PrePrepare } from "./messages.ts";
+import { timeoutOf } from "./primary-monitor.ts";
 import { isQuorum, isWeakQuorum } from "./quorum.ts";
 import type { RequestPool } from "./request-pool.ts";
 import type { Proposal, Slot } from "./state.ts";
@@ -20,38 +21,39 @@ import {
   type Sequence,
   type View,
 } from "./types.ts";
+import { NULL_BATCH } from "./new-view.ts";
 import { leaseFor } from "./vote-leases.ts";
-import type { ViewManager } from "./view-manager.ts";
 
 export class ConsensusProtocol {
   readonly #context: Context;
   readonly #pool: RequestPool;
-  readonly #views: ViewManager;
   readonly #onDecided: () => void;
   readonly #onMissing: (bundles: readonly Digest[]) => void;
+  readonly #onUnknown: (batch: Digest) => void;
 
   constructor(
     context: Context,
     rooms: {
       pool: RequestPool;
-      views: ViewManager;
       /** A sequence was decided, or a decided one got its last body. */
       onDecided: () => void;
       /** Bodies are named and not held. */
       onMissing: (bundles: readonly Digest[]) => void;
+      /** The content of a batch is named by its digest alone. */
+      onUnknown: (batch: Digest) => void;
     },
   ) {
     this.#context = context;
     this.#pool = rooms.pool;
-    this.#views = rooms.views;
     this.#onDecided = rooms.onDecided;
     this.#onMissing = rooms.onMissing;
+    this.#onUnknown = rooms.onUnknown;
   }
 
   /** As primary, proposes what waits as long as the window has room: no timer, so an idle cluster answers at once. */
   propose(): void {
     const { state } = this.#context;
-    while (this.#views.isPrimary() && this.#mayPropose()) {
+    while (this.#mayPropose()) {
       const bundles = this.#pool.take();
       if (bundles.length === 0) return;
       const sequence = (state.lastProposed + 1) as Sequence;
@@ -76,25 +78,31 @@ export class ConsensusProtocol {
     const slot = this.slot(sequence);
     this.#accept(slot, { ...content, digest }, true);
     this.#pool.drop(content.bundles);
-    slot.voted = true;
     this.#context.broadcast({ type: "prePrepare", view, sequence, digest, ...content }, after);
     this.#advance(slot);
   }
 
   onPrePrepare(from: ReplicaId, message: PrePrepare): void {
     const { state, options } = this.#context;
-    if (from !== this.#views.primaryOf(message.view)) return this.#context.ignore("notPrimary", from);
+    if (from !== this.#context.primaryOf(message.view)) return this.#context.ignore("notPrimary", from);
+    if (message.view > state.view) return this.#keepForNext(from, message);
     if (message.view !== state.view) return this.#context.ignore("wrongView", from);
+    if (this.#context.isChangingView()) return this.#context.ignore("viewChanging", from);
     if (message.sequence <= state.low) return this.#context.ignore("belowWindow", from);
+    const assigned = state.slots.get(message.sequence)?.assigned;
+    if (assigned !== undefined && assigned === message.digest) return this.onBatch(message);
     if (message.sequence > this.#acceptHigh()) return this.#keepEarly(from, message);
     if (message.bundles.length > options.batchBundlesMax) return this.#context.ignore("batchTooLarge", from);
     if (new Set(message.bundles).size !== message.bundles.length) return this.#context.ignore("repeatedBundle", from);
     const slot = this.slot(message.sequence);
-    if (slot.proposal !== undefined) {
-      const equal = slot.proposal.digest === message.digest;
-      return this.#context.ignore(equal ? "alreadyProposed" : "conflictingProposal", from);
+    const known = slot.proposal?.digest ?? slot.assigned;
+    if (known !== undefined) {
+      return this.#context.ignore(known === message.digest ? "alreadyProposed" : "conflictingProposal", from);
     }
-    const timeVouched = Math.abs(message.time - this.#context.wallClock()) <= options.timeBoundMs;
+    if (slot.decision !== undefined && slot.decision.digest !== message.digest) {
+      return this.#context.ignore("contradictsDecision", from);
+    }
+    const timeVouched = this.#agreesWithTime(message.time);
     if (!timeVouched) this.#context.ignore("badTime", from);
     this.#accept(slot, message, timeVouched);
     this.#advance(slot);
@@ -136,13 +144,118 @@ export class ConsensusProtocol {
     this.#decide(slot, { ...content, digest }, lsn);
   }
 
+  /** Our clock has gone on: it may agree now with the time of a proposal that came too early for it. */
+  onTick(): void {
+    for (const slot of this.#context.state.slots.values()) {
+      const { proposal } = slot;
+      if (proposal === undefined || proposal.timeVouched || !this.#agreesWithTime(proposal.time)) continue;
+      proposal.timeVouched = true;
+      this.#advance(slot);
+    }
+  }
+
+  /** The content of batches that a NEW-VIEW put in their places by digest alone; it checks itself. */
+  onBatch(batch: BatchContent & { readonly digest: Digest }): void {
+    const { state } = this.#context;
+    const { digest, time, bundles } = batch;
+    if (!state.fetches.delete(digest)) return this.#context.ignore("unknownBatch");
+    for (const slot of state.slots.values()) {
+      if (slot.assigned !== digest) continue;
+      slot.assigned = undefined;
+      this.#accept(slot, { digest, time, bundles }, true);
+      this.#advance(slot);
+    }
+  }
+
+  /** We take no further part in the installed view. What was decided in it stays, what it may still decide counts. */
+  leaveView(): void {
+    const { assembling } = this.#context.state;
+    for (const { bundles } of assembling.values()) this.#pool.drop(bundles);
+    assembling.clear();
+  }
+
+  /**
+   * The view of the context is installed: every sequence starts again, with the batches of O in their places. They are the same
+   * as before where anybody may have committed one, so their times and their number are not questioned again.
+   */
+  enterView(first: Sequence, batches: readonly Digest[]): void {
+    const { state } = this.#context;
+    this.leaveView();
+    state.early.clear();
+    const earlier = new Map([...state.slots].map(([sequence, { proposal }]) => [sequence, proposal]));
+    const last = Math.max(state.low, first + batches.length - 1) as Sequence;
+    state.lastProposed = last;
+    state.lastSeen = Math.max(last, state.lastExecuted, state.committedPrefix) as Sequence;
+    for (const slot of state.slots.values()) {
+      this.#clear(slot);
+      if (slot.decision !== undefined && slot.sequence > state.lastSeen) state.lastSeen = slot.sequence;
+    }
+    for (const [index, digest] of batches.entries()) {
+      const sequence = (first + index) as Sequence;
+      if (sequence > state.low) this.#assign(this.slot(sequence), digest, earlier.get(sequence));
+    }
+    for (const proposal of earlier.values()) if (proposal !== undefined) this.#pool.drop(proposal.bundles);
+    for (const [sequence, slot] of state.slots) {
+      const empty = slot.proposal === undefined && slot.assigned === undefined;
+      if (empty && slot.prepared === undefined && slot.decision === undefined) state.slots.delete(sequence);
+    }
+  }
+
+  /** What the primary of the view proposed before its NEW-VIEW could be installed here. */
+  takeUpProposals(): void {
+    const { state } = this.#context;
+    const { view, proposals } = state.next;
+    if (view > state.view) return;
+    state.next = { view: state.view, proposals: new Map() };
+    if (view !== state.view) return;
+    const primary = this.#context.primary();
+    for (const [sequence, batch] of proposals) {
+      this.onPrePrepare(primary, { type: "prePrepare", view, sequence, ...batch });
+    }
+  }
+
+  /** The bound grows with the timeouts: delay or skew beyond it would refuse every proposal for ever. */
+  #agreesWithTime(time: AgreedTime): boolean {
+    const { options } = this.#context;
+    const bound = options.timeBoundMs * (timeoutOf(this.#context) / options.viewChangeTimeoutMs);
+    return Math.abs(time - this.#context.wallClock()) <= bound;
+  }
+
+  /** Forgets what the old view made of a sequence; the certificate and the decision stay. */
+  #clear(slot: Slot): void {
+    slot.prepares.clear();
+    slot.commits.clear();
+    slot.voted = false;
+    slot.assigned = undefined;
+    const { proposal, decision } = slot;
+    if (proposal === undefined) return;
+    slot.proposal = undefined;
+    const given = [...proposal.missing].filter((digest) => decision?.missing.has(digest) !== true);
+    this.#pool.stopWaiting(slot.sequence, new Set(given));
+  }
+
+  #assign(slot: Slot, digest: Digest, earlier: Proposal | undefined): void {
+    const { decision, prepared, sequence } = slot;
+    // More than f replicas lie; what was executed here is not voted on in another form.
+    if (decision !== undefined && decision.digest !== digest) return this.#context.ignore("contradictsDecision");
+    const known = [NULL_BATCH, decision, prepared, earlier].find((batch) => batch?.digest === digest);
+    const content = known ?? this.#context.state.history.get(sequence);
+    if (content === undefined || content.digest !== digest) {
+      slot.assigned = digest;
+      return this.#onUnknown(digest);
+    }
+    const { time, bundles } = content;
+    this.#accept(slot, { digest, time, bundles }, true);
+    this.#advance(slot);
+  }
+
   /** The window moved: what came slightly too early may be accepted now. */
   onWindowMoved(): void {
     const { state } = this.#context;
     for (const [sequence, early] of state.early) {
       if (sequence > this.#acceptHigh()) continue;
       state.early.delete(sequence);
-      const primary = this.#views.primaryOf(state.view);
+      const primary = this.#context.primary();
       this.onPrePrepare(primary, { type: "prePrepare", view: state.view, sequence, ...early });
     }
     for (const slot of state.slots.values()) this.#advance(slot);
@@ -155,11 +268,12 @@ export class ConsensusProtocol {
     if (known !== undefined) return known;
     const slot: Slot = {
       sequence,
+      assigned: undefined,
       proposal: undefined,
       prepares: new Map(),
       commits: new Map(),
       voted: false,
-      preparedLsn: 0 as Lsn,
+      prepared: undefined,
       decision: undefined,
     };
     state.slots.set(sequence, slot);
@@ -174,6 +288,7 @@ export class ConsensusProtocol {
 
   #mayPropose(): boolean {
     const { state, options } = this.#context;
+    if (!this.#context.isPrimary() || this.#context.isChangingView()) return false;
     const next = state.lastProposed + 1;
     if (state.lastExecuted < state.low) return false; // without the state of the stable checkpoint: no fresh PRE-PREPARE
     const inFlight = next - Math.max(state.low, state.committedPrefix);
@@ -182,7 +297,8 @@ export class ConsensusProtocol {
 
   /**
    * The last sequence that a proposal is accepted for: the high watermark, and no more in flight than a view change can carry.
-   * Measured from what is decided or stable, never from what is executed, so that slow execution refuses nothing.
+   * Measured from what is decided or stable, never from what is executed, so that slow execution refuses nothing; and never asked
+   * of what a NEW-VIEW carries.
    */
   #acceptHigh(): Sequence {
     const { state, options } = this.#context;
@@ -200,6 +316,17 @@ export class ConsensusProtocol {
     if (sequence > state.lastSeen) state.lastSeen = sequence;
   }
 
+  /** The primary of a view that we have not installed may be ahead of us by its NEW-VIEW; its proposals wait for that. */
+  #keepForNext(from: ReplicaId, message: PrePrepare): void {
+    const { state, options } = this.#context;
+    const { view, sequence, digest, time, bundles } = message;
+    const awaited = view === state.view + 1 || view === state.pending || view === state.awaited.get(from)?.view;
+    const fits = sequence > state.low && sequence <= this.earlyHigh() && bundles.length <= options.batchBundlesMax;
+    if (!awaited || !fits || view < state.next.view) return this.#context.ignore("wrongView", from);
+    if (view > state.next.view) state.next = { view, proposals: new Map() };
+    if (!state.next.proposals.has(sequence)) state.next.proposals.set(sequence, { digest, time, bundles });
+  }
+
   #accept(slot: Slot, batch: BatchContent & { readonly digest: Digest }, timeVouched: boolean): void {
     const { digest, time, bundles } = batch;
     const { view } = this.#context.state;
@@ -207,6 +334,8 @@ export class ConsensusProtocol {
     const proposal: Proposal = { view, digest, time, bundles, missing, timeVouched, refused: false };
     slot.proposal = proposal;
     this.#pool.markProposed(bundles);
+    // The primary's PRE-PREPARE is its PREPARE, also the one that its NEW-VIEW carries.
+    if (this.#context.isPrimary()) slot.voted = true;
   }
 
   #keepAndAwait(sequence: Sequence, bundles: readonly Digest[]): Set<Digest> {
@@ -220,20 +349,29 @@ export class ConsensusProtocol {
     const { proposal } = slot;
     if (proposal === undefined || proposal.view !== state.view || proposal.missing.size > 0) return;
     if (slot.sequence <= state.low) return; // below the window nothing is voted on; DECIDED brings what is missing
+    const own = setOf(options.me);
+    // Having left the view we vote no more in it: our VIEW-CHANGE says what was prepared here. Votes of others still decide.
+    if (!this.#context.isChangingView()) this.#prepare(slot, proposal);
+    const prepared = this.#context.preparedIn(slot);
+    if (prepared === undefined || slot.decision !== undefined) return;
+    const committers = union(slot.commits.get(proposal.digest) ?? EMPTY_SET, own);
+    if (!isQuorum(this.#context.quorums, committers)) return;
+    state.suspicion.progressed = true;
+    this.#decide(slot, proposal, prepared);
+  }
+
+  #prepare(slot: Slot, proposal: Proposal): void {
     const voters = this.#prepareVoters(slot, proposal);
     if (!proposal.timeVouched && isWeakQuorum(this.#context.quorums, voters)) proposal.timeVouched = true;
     if (!slot.voted) this.#vote(slot, proposal);
-    const own = setOf(options.me);
-    const prepared = isQuorum(this.#context.quorums, slot.voted ? union(voters, own) : voters);
-    if (prepared && slot.preparedLsn === 0) this.#onPrepared(slot, proposal, slot.voted ? union(voters, own) : voters);
-    if (slot.preparedLsn === 0 || slot.decision !== undefined) return;
-    const committers = union(slot.commits.get(proposal.digest) ?? EMPTY_SET, own);
-    if (isQuorum(this.#context.quorums, committers)) this.#decide(slot, proposal, slot.preparedLsn);
+    const signers = slot.voted ? union(voters, setOf(this.#context.options.me)) : voters;
+    if (this.#context.preparedIn(slot) === undefined && isQuorum(this.#context.quorums, signers))
+      this.#onPrepared(slot, proposal, signers);
   }
 
   /** The primary's PRE-PREPARE is its PREPARE; it counts once (OSDI'99 §4.2: 2f PREPAREs from backups and the PRE-PREPARE). */
   #prepareVoters(slot: Slot, proposal: Proposal): ReplicaSet {
-    return union(slot.prepares.get(proposal.digest) ?? EMPTY_SET, setOf(this.#views.primaryOf(proposal.view)));
+    return union(slot.prepares.get(proposal.digest) ?? EMPTY_SET, setOf(this.#context.primaryOf(proposal.view)));
   }
 
   /**
@@ -242,12 +380,12 @@ export class ConsensusProtocol {
    */
   #vote(slot: Slot, proposal: Proposal): void {
     const { state, options } = this.#context;
-    if (this.#views.isPrimary() || proposal.refused || !proposal.timeVouched) return;
+    if (this.#context.isPrimary() || proposal.refused || !proposal.timeVouched) return;
     if (slot.sequence > this.#context.high()) return;
     const bytes = proposal.bundles.reduce((sum, digest) => sum + (state.bundles.get(digest)?.ref.bytes ?? 0), 0);
     if (bytes > options.batchBytesMax && proposal.bundles.length > 1) {
       proposal.refused = true;
-      return this.#context.ignore("batchTooLarge", this.#views.primaryOf(proposal.view));
+      return this.#context.ignore("batchTooLarge", this.#context.primaryOf(proposal.view));
     }
     const after = leaseFor(this.#context, slot.sequence);
     assert(after !== undefined, "a lease covers every sequence up to the high watermark");
@@ -260,12 +398,15 @@ export class ConsensusProtocol {
   #onPrepared(slot: Slot, proposal: Proposal, signers: ReplicaSet): void {
     const { sequence } = slot;
     const { view, digest, time, bundles } = proposal;
-    slot.preparedLsn = this.#context.persist({
+    const lsn = this.#context.persist({
       type: "prepared",
       certificate: { phase: "prepare", view, sequence, digest, signers },
       batch: { time, bundles },
     });
-    this.#context.broadcast({ type: "commit", view, sequence, digest }, slot.preparedLsn);
+    this.#pool.keep(bundles);
+    if (slot.prepared !== undefined) this.#pool.drop(slot.prepared.bundles);
+    slot.prepared = { view, digest, time, bundles, signers, lsn };
+    this.#context.broadcast({ type: "commit", view, sequence, digest }, lsn);
   }
 
   #decide(slot: Slot, batch: BatchContent & { readonly digest: Digest }, lsn: Lsn): void {
@@ -273,8 +414,11 @@ export class ConsensusProtocol {
     const { digest, time, bundles } = batch;
     slot.decision = { digest, time, bundles, lsn, missing: this.#keepAndAwait(slot.sequence, bundles) };
     this.#pool.markProposed(bundles);
-    while (state.slots.get((state.committedPrefix + 1) as Sequence)?.decision !== undefined) {
+    for (;;) {
+      const decision = state.slots.get((state.committedPrefix + 1) as Sequence)?.decision;
+      if (decision === undefined) break;
       state.committedPrefix = (state.committedPrefix + 1) as Sequence;
+      this.#pool.stopWatching(decision.bundles);
     }
     this.#context.progress();
     this.#onDecided();

@@ -1,9 +1,9 @@
-import type { Action, DurableRecord, IgnoredReason } from "./core.ts";
+import type { Action, DurableRecord, HaltReason, IgnoredReason } from "./core.ts";
 import type { Outgoing } from "./messages.ts";
 import type { ReplicaOptions } from "./options.ts";
 import type { Quorums } from "./quorum.ts";
-import { quorumsOf } from "./quorum.ts";
-import { initialState, type ReplicaState } from "./state.ts";
+import { isQuorum, quorumsOf } from "./quorum.ts";
+import { initialState, type ReplicaState, type Slot } from "./state.ts";
 import {
   EMPTY_SET,
   everyone,
@@ -15,6 +15,7 @@ import {
   type ReplicaId,
   type ReplicaSet,
   type Sequence,
+  type View,
 } from "./types.ts";
 
 /** What the rooms of one core share: its options, its memory, the time of this step, and the actions that the step emits. */
@@ -51,6 +52,11 @@ export class Context {
     if (to !== 0) this.emit({ kind: "send", to, message, after });
   }
 
+  /** Sends what was sent before. */
+  repeat(to: ReplicaSet, message: Outgoing, after: Lsn): void {
+    if (to !== 0) this.emit({ kind: "send", to, message, after, again: true });
+  }
+
   broadcast(message: Outgoing, after: Lsn): void {
     this.send(this.others, message, after);
   }
@@ -68,9 +74,43 @@ export class Context {
     return Math.floor(this.state.wallClock + (this.now - this.state.wallClockAt)) as AgreedTime;
   }
 
+  /** Views go round the replicas (OSDI'99 §4.1: p = v mod |R|). */
+  primaryOf(view: View): ReplicaId {
+    return (view % this.options.n) as ReplicaId;
+  }
+
+  primary(): ReplicaId {
+    return this.primaryOf(this.state.view);
+  }
+
+  isPrimary(): boolean {
+    return this.primary() === this.options.me;
+  }
+
+  /** We left the installed view and wait for another: no PRE-PREPARE, PREPARE or COMMIT of ours. */
+  isChangingView(): boolean {
+    return this.state.pending !== undefined;
+  }
+
+  isQuorum(set: ReplicaSet): boolean {
+    return isQuorum(this.quorums, set);
+  }
+
+  /** The record that our COMMIT rests on, once the batch is prepared here in the installed view. */
+  preparedIn(slot: Slot): Lsn | undefined {
+    return slot.prepared?.view === this.state.view ? slot.prepared.lsn : undefined;
+  }
+
   /** H: the last sequence that may be voted on now. */
   high(): Sequence {
     return (this.state.low + this.options.window) as Sequence;
+  }
+
+  /** The last action: this replica stops rather than lies. */
+  halt(reason: HaltReason): void {
+    if (this.state.status === "halted") return;
+    this.state.status = "halted";
+    this.emit({ kind: "halt", reason });
   }
 
   /** Something moved: STATUS may wait again, and what peers showed before is old. */

@@ -4,7 +4,16 @@
  * The core is a deterministic state machine without input or output of its own. Acknowledgements of disk, execution and the
  * arrival of bodies are ordinary inputs. The shell (`ts/node`) and the simulator (`ts/testing`) run the same core.
  */
-import type { BatchContent, BundleRef, CertificateName, Control, FetchKind, Outgoing, Phase } from "./messages.ts";
+import type {
+  BatchContent,
+  BundleRef,
+  CertificateName,
+  Control,
+  FetchKind,
+  Outgoing,
+  Phase,
+  ViewChange,
+} from "./messages.ts";
 import type {
   AgreedTime,
   ClientKey,
@@ -42,7 +51,14 @@ export type Input =
   | { readonly kind: "executionFailed"; readonly run: Run; readonly sequence: Sequence; readonly reason: string }
   | { readonly kind: "checkpointed"; readonly run: Run; readonly sequence: Sequence; readonly digest: Digest }
   | { readonly kind: "undone"; readonly run: Run; readonly to: Sequence }
-  | { readonly kind: "installed"; readonly run: Run; readonly sequence: Sequence; readonly digest: Digest }
+  /** The state of a certified checkpoint is ours now; `sessions` is its whole session table. */
+  | {
+      readonly kind: "installed";
+      readonly run: Run;
+      readonly sequence: Sequence;
+      readonly digest: Digest;
+      readonly sessions: readonly SessionSummary[];
+    }
   | { readonly kind: "installFailed"; readonly run: Run; readonly reason: InstallReason }
   | { readonly kind: "control"; readonly from: ReplicaId; readonly message: Verified<Control> }
   /** Verified signers of equal votes, our own and the primary's PRE-PREPARE not among them unless they voted; may repeat and grow. */
@@ -55,6 +71,8 @@ export type Input =
       readonly signers: Verified<ReplicaSet>;
     }
   | { readonly kind: "conflict"; readonly by: ReplicaId; readonly evidence: Verified<EvidenceRef> }
+  /** Our VIEW-CHANGE for `target` is signed and kept; `digest` names its bytes. */
+  | { readonly kind: "sealed"; readonly target: View; readonly digest: Digest }
   | { readonly kind: "assembled"; readonly view: View; readonly sequence: Sequence; readonly digest: Digest }
   /** Answer to a fetch that no asked replica could serve, or whose answer did not verify. */
   | { readonly kind: "body"; readonly digest: Digest; readonly status: "invalid" | "unavailable" }
@@ -70,6 +88,8 @@ export type Input =
       readonly again: boolean;
     }
   | { readonly kind: "link"; readonly peer: ReplicaId; readonly up: boolean }
+  /** The transport's estimates of the round trip to each replica, by replica; undefined where there is none. About once a second. */
+  | { readonly kind: "roundTrips"; readonly milliseconds: readonly (number | undefined)[] }
   /** Time has passed; `wallClock` is this machine's clock, used for agreed time alone. */
   | { readonly kind: "tick"; readonly wallClock: AgreedTime };
 
@@ -79,8 +99,25 @@ export type Input =
  */
 export type Action =
   | { readonly kind: "persist"; readonly lsn: Lsn; readonly record: DurableRecord }
-  /** The port encodes, signs where the type is signed, and picks the lane. */
-  | { readonly kind: "send"; readonly to: ReplicaSet; readonly message: Outgoing; readonly after: Lsn }
+  /**
+   * The port encodes, signs where the type is signed, and picks the lane. A VIEW-CHANGE leaves as the bytes that its digest names;
+   * a NEW-VIEW is encoded once, and kept.
+   */
+  | {
+      readonly kind: "send";
+      readonly to: ReplicaSet;
+      readonly message: Outgoing;
+      readonly after: Lsn;
+      /** It was sent before, and a peer's STATUS or silence asks for it. */
+      readonly again?: true;
+    }
+  /** Encodes and signs our VIEW-CHANGE with the certificates that it names, once, and keeps it; answered by `sealed`. */
+  | { readonly kind: "seal"; readonly message: Omit<ViewChange, "digest"> }
+  /**
+   * Lets go of VIEW-CHANGEs (by digest) or NEW-VIEWs (by the name that a fetch gives them). Ports hold every verified one that they
+   * handed to the core, and our own, until then, and answer fetches from there.
+   */
+  | { readonly kind: "forget"; readonly what: "viewChange" | "newView"; readonly digests: readonly Digest[] }
   /** Asks for the batch digest; answered by `assembled`. */
   | ({ readonly kind: "assemble"; readonly view: View; readonly sequence: Sequence } & BatchContent)
   /** Sends a held body to replicas. */
@@ -113,10 +150,22 @@ export type Action =
   | { readonly kind: "commit"; readonly through: Sequence; readonly after: Lsn }
   | { readonly kind: "checkpoint"; readonly run: Run; readonly sequence: Sequence }
   | { readonly kind: "undo"; readonly run: Run; readonly to: Sequence }
+  /**
+   * Fetch the state of this checkpoint, and let it take the place of ours; nothing of earlier runs is executed any more. Answered by
+   * `installed` or `installFailed`. An `execute` of a later run ends it: replay got there first.
+   */
   | { readonly kind: "install"; readonly run: Run; readonly certificate: CertificateName }
-  /** A checkpoint is stable: votes at or below it are free, and frozen versions below it. */
-  | { readonly kind: "stable"; readonly sequence: Sequence; readonly digest: Digest }
-  /** Bounds of the vote table: it keeps votes of these views with low < sequence ≤ high. */
+  /**
+   * A checkpoint is stable: votes at or below it are free, and frozen versions below it. The port keeps the signatures of
+   * `signers` under it until the next one, for our VIEW-CHANGE.
+   */
+  | { readonly kind: "stable"; readonly sequence: Sequence; readonly digest: Digest; readonly signers: ReplicaSet }
+  /** Our own state differs from the one that Q replicas signed. Loud; the true state is fetched. */
+  | { readonly kind: "diverged"; readonly sequence: Sequence; readonly own: Digest; readonly theirs: Digest }
+  /**
+   * Bounds of the vote table: it keeps votes of these views with low < sequence ≤ high. Where a NEW-VIEW of `view` is kept, the
+   * proposals that it carries are filed as PRE-PREPAREs of its primary.
+   */
   | {
       readonly kind: "window";
       readonly low: Sequence;
@@ -125,7 +174,17 @@ export type Action =
       readonly pending: View | undefined;
     }
   | { readonly kind: "accuse"; readonly by: ReplicaId; readonly evidence: EvidenceRef }
-  | { readonly kind: "viewChanged"; readonly view: View; readonly primary: ReplicaId; readonly cause: ViewChangeCause }
+  /** We no longer take part in `view`, and ask for `target`. */
+  | { readonly kind: "viewLeft"; readonly view: View; readonly target: View; readonly cause: ViewChangeCause }
+  /** A view is installed; its NEW-VIEW carried so many batches over, so many of them null. */
+  | {
+      readonly kind: "viewChanged";
+      readonly view: View;
+      readonly primary: ReplicaId;
+      readonly cause: ViewChangeCause;
+      readonly carried: number;
+      readonly nulls: number;
+    }
   | { readonly kind: "ignored"; readonly reason: IgnoredReason; readonly from: ReplicaId | undefined }
   /** The last action of a core: it stops rather than lies. */
   | { readonly kind: "halt"; readonly reason: HaltReason };
@@ -169,6 +228,15 @@ export interface SessionChanges {
   readonly expired: readonly SessionId[];
 }
 
+/** One session of an installed state. */
+export interface SessionSummary {
+  readonly session: SessionId;
+  readonly client: ClientKey;
+  readonly acknowledgedThrough: number;
+  /** Executed client sequences above it, as ascending disjoint ranges [first, last]. */
+  readonly executed: readonly (readonly [first: number, last: number])[];
+}
+
 export interface EvidenceRef {
   readonly digest: Digest;
   readonly type: "prePrepare" | "prepare" | "checkpoint" | "viewChange" | "newView";
@@ -199,6 +267,13 @@ export type IgnoredReason =
   | "staleCheckpoint"
   | "staleStatus"
   | "statusTooSoon"
+  | "staleViewChange"
+  | "invalidViewChange"
+  | "staleNewView"
+  | "invalidNewView"
+  | "viewChanging"
+  | "staleComplaint"
+  | "contradictsDecision"
   | "notYetBuilt"
   | "halted";
 
@@ -206,8 +281,8 @@ export type HaltReason =
   | {
       readonly code: "CHECKPOINT_DIVERGENCE";
       readonly sequence: Sequence;
-      readonly own: Digest;
-      readonly theirs: Digest;
+      /** Who signed which root: no root can reach a quorum any more. */
+      readonly claims: readonly { readonly by: ReplicaId; readonly digest: Digest }[];
     }
   | { readonly code: "EXECUTION_FAILED"; readonly sequence: Sequence; readonly message: string }
   | { readonly code: "DISK_FAILED"; readonly reason: DiskReason }

@@ -17,7 +17,7 @@ export class Execution {
   /** Hands every decided batch whose turn it is to execution, and asks for a checkpoint exactly after each interval. */
   advance(): void {
     const { state, options } = this.#context;
-    for (;;) {
+    while (state.installing === undefined && state.divergedAt === undefined) {
       const sequence = (state.executing + 1) as Sequence;
       if (sequence > state.lastExecuted + options.window) return; // what hangs may not gather work without bound
       const decision = state.slots.get(sequence)?.decision;
@@ -68,6 +68,7 @@ export class Execution {
 
   #remember(sequence: Sequence, { digest, time, bundles, lsn }: Decision): void {
     const { state } = this.#context;
+    if (state.history.has(sequence)) return; // executed once more on a state that was fetched
     const bytes = bundles.reduce((sum, bundle) => sum + (state.bundles.get(bundle)?.ref.bytes ?? 0), 0);
     this.#pool.keep(bundles);
     state.history.set(sequence, { sequence, digest, time, bundles, bytes, lsn });

@@ -117,6 +117,12 @@ export interface Complaint {
   readonly view: View;
 }
 
+/** Answer to a fetch of kind `batch`: what this digest covers. It checks itself. */
+export interface FetchedBatch extends BatchContent {
+  readonly type: "fetchedBatch";
+  readonly digest: Digest;
+}
+
 export type FetchKind = "bundle" | "batch" | "viewChange" | "newView";
 
 /** "Send me what has this digest" (for `newView`: the view's number in the first 8 bytes). Channel. */
@@ -133,26 +139,46 @@ export interface Unavailable {
   readonly digest: Digest;
 }
 
-/** Walk of the replicated map's Merkle tree from a certified root: nodes and values by digest. Channel; each answer checks itself. */
+/** One place of the replicated map's tree. */
+export interface StateItem {
+  /** Symbols of the branches that lead there from the root (`ts/state/tree.ts`); none for the root. */
+  readonly path: Uint8Array;
+  /** All nodes from there down, in preorder, instead of one. */
+  readonly deep: boolean;
+}
+
+/** Walk of the replicated map's Merkle tree from a certified root. Channel; each node of the answer checks itself. */
 export interface StateFetch {
   readonly type: "stateFetch";
+  /** Names the checkpoint whose tree is asked for. */
   readonly sequence: Sequence;
-  readonly digests: readonly Digest[];
+  /** The asker's own number, a u32, by which it knows the answer. */
+  readonly request: number;
+  /** Bytes of nodes after which the answer ends: 1 … 1 MiB. */
+  readonly bytesMax: number;
+  readonly items: readonly StateItem[];
 }
 
+/** Answer to a {@link StateFetch}; without nodes where the asked one has no such tree. */
 export interface StateNodes {
   readonly type: "stateNodes";
-  readonly sequence: Sequence;
-  /** Each is the preimage of one asked digest; order and completeness are not promised. */
-  readonly nodes: readonly Uint8Array[];
+  readonly request: number;
+  readonly count: number;
+  /**
+   * `count` nodes, each behind its u32 length, in the order of the items and in preorder within one. There are fewer than were
+   * asked for only where `nodes` has reached `bytesMax` or `count` its bound.
+   */
+  readonly nodes: Uint8Array;
 }
 
-/** Messages between replicas that reach the core one by one (votes arrive counted, as `votes` inputs). */
-export type Control =
-  PrePrepare | Checkpoint | ViewChange | NewView | Status | Decided | Complaint | Fetch | Unavailable;
+/**
+ * Messages between replicas that reach the core one by one (votes arrive counted, as `votes` inputs). Fetches do not: ports hold
+ * what the core was told of until it lets go of it, and answer from there.
+ */
+export type Control = PrePrepare | Checkpoint | ViewChange | NewView | Status | Decided | Complaint | FetchedBatch;
 
 /** What the core may send to replicas. */
-export type Outgoing = Control | Vote;
+export type Outgoing = Exclude<Control, FetchedBatch> | Vote;
 
 /** How an operation ended. */
 export type ResultStatus =

@@ -10,17 +10,21 @@
  * - Votes rest on leases made durable ahead of need, COMMIT on its certificate (`vote-leases.ts`); every output names its record.
  * - Losses are repaired by STATUS, and by DECIDED from f+1 replicas, instead of retransmission timers (`status-exchange.ts`).
  * - A checkpoint that Q others signed moves our window although we have not executed so far; we execute only what we hold.
- * - View changes and state transfer are not built yet: their messages are ignored with the reason `notYetBuilt`.
+ * - VIEW-CHANGEs are named by digest in NEW-VIEW, and O carries batch digests; whatever of them is not here is fetched
+ *   (`view-manager.ts`, `new-view.ts`).
+ * - The primary is also judged by its delay (`primary-monitor.ts`).
  */
 import { CheckpointManager } from "./checkpoint-manager.ts";
 import { ConsensusProtocol } from "./consensus-protocol.ts";
 import { Context } from "./context.ts";
-import type { Action, Core, DurableState, HaltReason, Input } from "./core.ts";
+import type { Action, Core, DurableState, Input } from "./core.ts";
 import { Execution } from "./execution.ts";
 import type { BundleRef, Control } from "./messages.ts";
+import { PrimaryMonitor } from "./primary-monitor.ts";
 import type { ReplicaOptions } from "./options.ts";
 import { RequestPool } from "./request-pool.ts";
 import type { ReplicaState } from "./state.ts";
+import { StateTransfer } from "./state-transfer.ts";
 import { StatusExchange } from "./status-exchange.ts";
 import type { AgreedTime, Instant, Lsn, ReplicaId, Sequence } from "./types.ts";
 import { ViewManager } from "./view-manager.ts";
@@ -37,34 +41,55 @@ export class Replica implements Core {
   readonly #execution: Execution;
   readonly #checkpoints: CheckpointManager;
   readonly #status: StatusExchange;
+  readonly #monitor: PrimaryMonitor;
+  readonly #transfer: StateTransfer;
 
   constructor(options: ReplicaOptions) {
     const context = new Context(options);
     this.#context = context;
     this.#pool = new RequestPool(context);
-    this.#views = new ViewManager(context);
     this.#execution = new Execution(context, this.#pool);
     this.#consensus = new ConsensusProtocol(context, {
       pool: this.#pool,
-      views: this.#views,
       onDecided: () => this.#execution.advance(),
       onMissing: (bundles) => this.#status.onMissing(bundles),
+      onUnknown: (batch) => this.#status.onUnknown(batch),
     });
-    this.#checkpoints = new CheckpointManager(context, { pool: this.#pool, onStable: () => this.#onStable() });
+    this.#checkpoints = new CheckpointManager(context, {
+      pool: this.#pool,
+      onStable: () => this.#onStable(),
+      onDiverged: (sequence) => this.#transfer.onDiverged(sequence),
+    });
+    this.#views = new ViewManager(context, {
+      consensus: this.#consensus,
+      checkpoints: this.#checkpoints,
+      pool: this.#pool,
+      onWindow: () => this.#window(),
+    });
     this.#status = new StatusExchange(context, {
       consensus: this.#consensus,
       checkpoints: this.#checkpoints,
       views: this.#views,
     });
+    this.#monitor = new PrimaryMonitor(context, { views: this.#views, pool: this.#pool });
+    this.#transfer = new StateTransfer(context, {
+      execution: this.#execution,
+      checkpoints: this.#checkpoints,
+      pool: this.#pool,
+    });
   }
 
   step(input: Input, now: Instant): readonly Action[] {
+    const { state } = this.#context;
     this.#context.now = now;
-    if (this.#context.state.status === "halted") this.#context.ignore("halted");
+    if (state.status === "halted") this.#context.ignore("halted");
     else {
+      const executedBefore = state.lastExecuted;
       this.#take(input);
       this.#consensus.propose();
       this.#status.settle();
+      this.#monitor.settle();
+      this.#transfer.settle(executedBefore);
     }
     return this.#context.takeActions();
   }
@@ -73,8 +98,10 @@ export class Replica implements Core {
     const { state } = this.#context;
     if (state.status !== "running") return undefined;
     let at = (state.wallClockAt + TICK_INTERVAL_MS) as Instant;
-    for (const other of [this.#status.deadline(), this.#pool.deadline()])
+    for (const room of [this.#status, this.#pool, this.#views, this.#monitor, this.#transfer]) {
+      const other = room.deadline();
       if (other !== undefined && other < at) at = other;
+    }
     return at;
   }
 
@@ -83,7 +110,7 @@ export class Replica implements Core {
   }
 
   view(): { readonly view: ReplicaState["view"]; readonly primary: ReplicaId } {
-    return { view: this.#context.state.view, primary: this.#views.primary() };
+    return { view: this.#context.state.view, primary: this.#context.primary() };
   }
 
   /** Sequences between the two watermarks. */
@@ -113,11 +140,11 @@ export class Replica implements Core {
       case "persisted":
         return this.#onPersisted(input.upTo);
       case "diskFailed":
-        return this.#halt({ code: "DISK_FAILED", reason: input.reason });
+        return this.#context.halt({ code: "DISK_FAILED", reason: input.reason });
       case "executed":
         return this.#execution.onExecuted(input.run, input.through, input.sessions);
       case "executionFailed":
-        return this.#halt({ code: "EXECUTION_FAILED", sequence: input.sequence, message: input.reason });
+        return this.#context.halt({ code: "EXECUTION_FAILED", sequence: input.sequence, message: input.reason });
       case "checkpointed":
         return this.#checkpoints.onCheckpointed(input.run, input.sequence, input.digest);
       case "control":
@@ -126,6 +153,14 @@ export class Replica implements Core {
         return this.#consensus.onVotes(input.phase, input.view, input.sequence, input.digest, input.signers);
       case "conflict":
         return this.#context.emit({ kind: "accuse", by: input.by, evidence: input.evidence });
+      case "sealed":
+        return this.#views.onSealed(input.target, input.digest);
+      case "roundTrips":
+        return this.#monitor.onRoundTrips(input.milliseconds);
+      case "installed":
+        return this.#transfer.onInstalled(input.run, input.sequence, input.sessions);
+      case "installFailed":
+        return this.#transfer.onInstallFailed(input.run, input.reason);
       case "assembled":
         return this.#consensus.onAssembled(input.view, input.sequence, input.digest);
       case "body":
@@ -137,8 +172,6 @@ export class Replica implements Core {
       case "tick":
         return this.#onTick(input.wallClock);
       case "undone":
-      case "installed":
-      case "installFailed":
         return this.#context.ignore("notYetBuilt");
     }
   }
@@ -154,11 +187,13 @@ export class Replica implements Core {
       case "decided":
         return this.#status.onDecided(from, message);
       case "viewChange":
+        return this.#views.onViewChange(from, message);
       case "newView":
+        return this.#views.onNewView(from, message);
       case "complaint":
-      case "fetch":
-      case "unavailable":
-        return this.#context.ignore("notYetBuilt", from);
+        return this.#monitor.onComplaint(from, message.view);
+      case "fetchedBatch":
+        return this.#consensus.onBatch(message);
     }
   }
 
@@ -167,7 +202,7 @@ export class Replica implements Core {
     state.wallClock = wallClock;
     state.wallClockAt = now;
     // A wiped disk is not a restart: what this replica promised before is unknown, so it may not vote (PBFT keeps no amnesiac).
-    if (durable.type !== "genesis") return this.#halt({ code: "WIPED_DISK" });
+    if (durable.type !== "genesis") return this.#context.halt({ code: "WIPED_DISK" });
     state.status = "running";
     extendLease(this.#context);
     this.#window();
@@ -181,39 +216,40 @@ export class Replica implements Core {
   #onRequest(bundle: BundleRef, from: ReplicaId | undefined, again: boolean): void {
     // A body that was released since is not held, whatever the port said before it heard of that; the client will repeat it.
     if (again && !this.#context.state.bundles.has(bundle.digest)) return this.#context.ignore("duplicateRequest");
-    if (!this.#pool.onRequest(bundle, from, this.#views.primary())) return;
+    if (!this.#pool.onRequest(bundle, from)) return;
     this.#context.state.fetches.delete(bundle.digest);
     this.#consensus.onHeld(bundle.digest);
   }
 
   #onTick(wallClock: AgreedTime): void {
     const { state, now } = this.#context;
+    this.#monitor.forgive(now - state.wallClockAt - TICK_INTERVAL_MS);
     state.wallClock = wallClock;
     state.wallClockAt = now;
-    this.#pool.onTick(this.#views.primary());
+    this.#consensus.onTick();
+    this.#pool.onTick();
     this.#status.onTick();
+    this.#transfer.onTick();
+    this.#views.onTick();
+    this.#monitor.onTick();
   }
 
   #onStable(): void {
     this.#execution.trimHistory();
+    this.#monitor.onStable();
     this.#window();
     this.#consensus.onWindowMoved();
   }
 
   #window(): void {
     const { state } = this.#context;
-    const { view, low } = state;
+    const { view, low, pending } = state;
     this.#context.emit({
       kind: "window",
       low,
       high: this.#consensus.earlyHigh() as Sequence,
       view,
-      pending: undefined,
+      pending,
     });
-  }
-
-  #halt(reason: HaltReason): void {
-    this.#context.state.status = "halted";
-    this.#context.emit({ kind: "halt", reason });
   }
 }

@@ -4,8 +4,9 @@
  */
 import { applySessionChanges, isExecuted } from "./client-sessions.ts";
 import type { Context } from "./context.ts";
-import type { SessionChanges } from "./core.ts";
+import type { SessionChanges, SessionSummary } from "./core.ts";
 import type { BundleRef } from "./messages.ts";
+import { activeTime } from "./primary-monitor.ts";
 import type { ClientQueue, HeldBundle } from "./state.ts";
 import { setOf, type ClientKey, type Digest, type Instant, type ReplicaId, type Sequence } from "./types.ts";
 
@@ -45,7 +46,7 @@ export class RequestPool {
    * Takes a verified bundle whose body is held. Returns whether the body is newly held and stays, so that proposals which
    * wait for it can go on.
    */
-  onRequest(bundle: BundleRef, from: ReplicaId | undefined, primary: ReplicaId): boolean {
+  onRequest(bundle: BundleRef, from: ReplicaId | undefined): boolean {
     const { state } = this.#context;
     if (isExecuted(state, bundle)) return this.#onExecutedBefore(bundle, from);
     if (state.bundles.has(bundle.digest)) {
@@ -62,7 +63,7 @@ export class RequestPool {
       return true;
     }
     this.#hold(bundle, true);
-    if (from === undefined && primary !== this.#context.options.me) this.#forwardLater(bundle.digest, 0);
+    if (from === undefined && !this.#context.isPrimary()) this.#forwardLater(bundle.digest, 0);
     return true;
   }
 
@@ -164,16 +165,73 @@ export class RequestPool {
     }
   }
 
+  /** The session table of a state that was fetched replaces what is known of sessions. */
+  onInstalled(sessions: readonly SessionSummary[]): void {
+    const { state } = this.#context;
+    state.sessions.clear();
+    for (const { session, client, acknowledgedThrough, executed } of sessions)
+      state.sessions.set(session, { client, acknowledgedThrough, executed: [...executed] });
+    for (const [digest, { pooled, ref }] of state.bundles) if (pooled && isExecuted(state, ref)) this.#finish(digest);
+  }
+
   /** Hands bundles to the primary that it has not proposed in time; it may never have got them. */
-  onTick(primary: ReplicaId): void {
-    const { now, state, options } = this.#context;
+  onTick(): void {
+    const { now, state } = this.#context;
     while (state.forwards.length > 0 && (state.forwards[0]?.at ?? now) <= now) {
       const { digest, times } = state.forwards.shift() as { digest: Digest; times: number };
       const held = state.bundles.get(digest);
-      if (held === undefined || !held.pooled || held.proposed || primary === options.me) continue;
-      this.#context.emit({ kind: "forward", bundle: digest, to: setOf(primary) });
+      if (held === undefined || !held.pooled || held.proposed) continue;
+      this.handOver(digest);
       if (times + 1 < FORWARDS_MAX) this.#forwardLater(digest, times + 1);
     }
+  }
+
+  /** Sends a bundle to the primary, which may never have got it. */
+  handOver(digest: Digest): void {
+    const held = this.#context.state.bundles.get(digest);
+    if (held === undefined || this.#context.isPrimary()) return;
+    held.forwarded = true;
+    this.#context.emit({ kind: "forward", bundle: digest, to: setOf(this.#context.primary()) });
+  }
+
+  /** A view was installed: what it does not carry over waits again for a proposal, in order of arrival. */
+  queueAgain(): void {
+    const { state } = this.#context;
+    const proposed = new Set<Digest>();
+    for (const { proposal, decision } of state.slots.values()) {
+      for (const digest of proposal?.bundles ?? []) proposed.add(digest);
+      for (const digest of decision?.bundles ?? []) proposed.add(digest);
+    }
+    state.queues.clear();
+    state.forwards.length = 0;
+    const since = activeTime(this.#context);
+    for (const [digest, held] of state.bundles) {
+      held.forwarded = false;
+      held.since = since;
+      held.proposed = proposed.has(digest);
+      if (!held.pooled || held.proposed) continue;
+      this.#enqueue(held);
+      if (!this.#context.isPrimary()) this.#forwardLater(digest, 0);
+    }
+  }
+
+  /** These bundles are committed, and all before them: no primary is to blame for what is late now. */
+  stopWatching(bundles: readonly Digest[]): void {
+    const { state } = this.#context;
+    for (const digest of bundles) {
+      const held = state.bundles.get(digest);
+      if (held !== undefined && held.pooled) this.#unwatch(held);
+    }
+  }
+
+  /** Gives the first bundle of a client the whole time once more. */
+  watchAgain(client: ClientKey): void {
+    const { clients } = this.#context.state.suspicion;
+    const watch = clients.get(client);
+    if (watch === undefined) return;
+    clients.delete(client);
+    watch.since = activeTime(this.#context);
+    if (watch.waiting.size > 0) clients.set(client, watch);
   }
 
   deadline(): Instant | undefined {
@@ -214,22 +272,43 @@ export class RequestPool {
   #hold(bundle: BundleRef, pooled: boolean): void {
     const { state } = this.#context;
     const proposed = state.uses.has(bundle.digest);
-    state.bundles.set(bundle.digest, { ref: bundle, pooled, proposed });
+    const since = activeTime(this.#context);
+    const held = { ref: bundle, pooled, proposed, forwarded: false, since };
+    state.bundles.set(bundle.digest, held);
     if (!pooled) return;
     state.pooledBundles += 1;
     state.pooledBytes += bundle.bytes;
     const ofSession = state.pooledBySession.get(bundle.session) ?? new Set();
     state.pooledBySession.set(bundle.session, ofSession.add(bundle.digest));
-    if (proposed) return;
-    const queue = state.queues.get(bundle.client);
-    if (queue === undefined) state.queues.set(bundle.client, { waiting: [bundle.digest], deficit: 0 });
-    else queue.waiting.push(bundle.digest);
+    this.#watch(held);
+    if (!proposed) this.#enqueue(held);
+  }
+
+  #enqueue({ ref }: HeldBundle): void {
+    const { queues } = this.#context.state;
+    const queue = queues.get(ref.client);
+    if (queue === undefined) queues.set(ref.client, { waiting: [ref.digest], deficit: 0 });
+    else queue.waiting.push(ref.digest);
+  }
+
+  #watch({ ref, since }: HeldBundle): void {
+    const { clients } = this.#context.state.suspicion;
+    const watch = clients.get(ref.client);
+    if (watch === undefined) clients.set(ref.client, { waiting: new Set([ref.digest]), since });
+    else watch.waiting.add(ref.digest);
+  }
+
+  #unwatch({ ref }: HeldBundle): void {
+    const watch = this.#context.state.suspicion.clients.get(ref.client);
+    const wasFirst = watch?.waiting.values().next().value === ref.digest;
+    if (watch?.waiting.delete(ref.digest) === true && wasFirst) this.watchAgain(ref.client);
   }
 
   #finish(digest: Digest): void {
     const { state } = this.#context;
     const held = state.bundles.get(digest);
     if (held === undefined || !held.pooled) return;
+    this.#unwatch(held);
     held.pooled = false;
     state.pooledBundles -= 1;
     state.pooledBytes -= held.ref.bytes;

@@ -2,8 +2,10 @@
  * Everything that a replica's core remembers, as plain data: it can be printed, compared, kept by the flight recorder and
  * loaded again. The rooms (`consensus-protocol.ts`, `checkpoint-manager.ts`, …) hold the rules and no memory of their own.
  */
-import type { BatchContent, BundleRef } from "./messages.ts";
+import type { ViewChangeCause } from "./core.ts";
+import type { BatchContent, BundleRef, FetchKind, NewView, ViewChange } from "./messages.ts";
 import {
+  EMPTY_SET,
   ZERO_DIGEST,
   type AgreedTime,
   type ClientKey,
@@ -30,17 +32,27 @@ export interface Proposal extends BatchContent {
   refused: boolean;
 }
 
+/** prepared(m, v, n, i) with the highest v: what a VIEW-CHANGE carries. Its bodies are kept as long as it is. */
+export interface PreparedBatch extends BatchContent {
+  readonly view: View;
+  readonly digest: Digest;
+  readonly signers: ReplicaSet;
+  /** The record that it rests on, and our COMMIT with it. */
+  readonly lsn: Lsn;
+}
+
 /** One instance of the three-phase protocol. */
 export interface Slot {
   readonly sequence: Sequence;
+  /** What the NEW-VIEW of the current view put here, as long as only its digest is known. */
+  assigned: Digest | undefined;
   proposal: Proposal | undefined;
   /** Verified PREPARE signers per digest in the current view; at most one digest per signer, so at most n of them. */
   readonly prepares: Map<Digest, ReplicaSet>;
   readonly commits: Map<Digest, ReplicaSet>;
   /** Our PREPARE (or PRE-PREPARE) of the current view was emitted. */
   voted: boolean;
-  /** The record that our COMMIT rests on; 0 until prepared here. */
-  preparedLsn: Lsn;
+  prepared: PreparedBatch | undefined;
   /** What was decided, by a commit certificate or by f+1 DECIDED. */
   decision: Decision | undefined;
 }
@@ -74,6 +86,60 @@ export interface HeldBundle {
   pooled: boolean;
   /** Proposed by us, or named by an accepted proposal, in the current view. */
   proposed: boolean;
+  /** Handed to the primary of the current view by us. */
+  forwarded: boolean;
+  /** Time of {@link Suspicion.active} since which the primary of the current view could have proposed it. */
+  since: number;
+}
+
+/** The bundles of one client that are not committed; the first of them is what the primary is watched by. */
+export interface ClientWatch {
+  readonly waiting: Set<Digest>;
+  /** Active time since which the first one waits. */
+  since: number;
+}
+
+/** What a replica suspects of its primary, in milliseconds of active time: time in which the primary alone could be what is late. */
+export interface Suspicion {
+  /** Per client, in ascending order of `since`. */
+  readonly clients: Map<ClientKey, ClientWatch>;
+  /** Time that did not count so far, and since when it does not count now. */
+  suspendedMs: number;
+  suspendedSince: Instant | undefined;
+  /** Views that were left in a row without progress: timers are 2^attempts times as long. */
+  attempts: number;
+  /** When `attempts` may go down next. */
+  decayAt: Instant;
+  /** A batch was decided in the current view, by its own votes. */
+  progressed: boolean;
+  /** Who calls the primary of the current view slow. */
+  complaints: ReplicaSet;
+  /** Doubles with every view that complaints ended, halves with every stable checkpoint. */
+  patience: number;
+  /** Primaries in a row that fell by complaints; from f+1 on nobody complains until a checkpoint is stable. */
+  fallen: number;
+  /** When to look for what waits too long, while something waits. */
+  complainAt: Instant | undefined;
+  /** Round trip to each replica as the transport sees it. */
+  roundTrips: readonly (number | undefined)[];
+}
+
+/** A VIEW-CHANGE of ours: unnamed until its bytes are sealed. */
+export interface OwnViewChange {
+  readonly message: Omit<ViewChange, "digest">;
+  digest: Digest | undefined;
+  readonly cause: ViewChangeCause;
+  /** The record that it rests on. */
+  lsn: Lsn;
+  /** Who showed by STATUS that it has it. */
+  heldBy: ReplicaSet;
+}
+
+/** What is asked of others until it comes. */
+export interface OpenFetch {
+  readonly what: FetchKind;
+  at: Instant;
+  asked: number;
 }
 
 /** The waiting bundles of one client and its share of the next batches (deficit round robin, in {@link costOf} units). */
@@ -92,10 +158,33 @@ export interface SessionRecord {
 
 export interface ReplicaState {
   status: "starting" | "running" | "halted";
+  /** The installed view. */
   view: View;
+  /** The view that we asked for when we left the installed one. */
+  pending: View | undefined;
+  own: OwnViewChange | undefined;
+  /** The VIEW-CHANGE of the highest target per sender, ours among them, above the installed view. */
+  readonly viewChanges: Map<ReplicaId, ViewChange>;
+  /** VIEW-CHANGEs that an awaited or the installed NEW-VIEW names, by digest, and their senders. */
+  readonly named: Map<Digest, { readonly from: ReplicaId; readonly message: ViewChange }>;
+  /** Per primary the NEW-VIEW whose VIEW-CHANGEs are not all here: a liar's name nobody, and must not stand in another's way. */
+  readonly awaited: Map<ReplicaId, NewView>;
+  /** The NEW-VIEW of the installed view; undefined in view 0. */
+  installed: NewView | undefined;
+  newViewTimer: Instant | undefined;
+  readonly suspicion: Suspicion;
+  /** PRE-PREPAREs of a view that is not installed yet: of its primary, one view only, the highest. */
+  next: { view: View; readonly proposals: Map<Sequence, BatchContent & { readonly digest: Digest }> };
+  /** The state of this checkpoint is being fetched. */
+  installing: { readonly sequence: Sequence; readonly run: Run } | undefined;
+  /** When the state is fetched unless replay moves on. */
+  installAt: Instant | undefined;
+  /** Our own state was found false: the sequence of the checkpoint that showed it. */
+  divergedAt: Sequence | undefined;
   /** The stable checkpoint: low watermark h. */
   low: Sequence;
   stableDigest: Digest;
+  stableSigners: ReplicaSet;
   /** Highest sequence that this replica assigned as primary. */
   lastProposed: Sequence;
   /** Highest sequence that anything was accepted for. */
@@ -151,7 +240,7 @@ export interface ReplicaState {
   statusDelayMs: number;
   statusAt: Instant | undefined;
   /** Fetches under way: when to ask again, and how often we asked. */
-  readonly fetches: Map<Digest, { at: Instant; asked: number }>;
+  readonly fetches: Map<Digest, OpenFetch>;
   wallClock: AgreedTime;
   wallClockAt: Instant;
 }
@@ -160,8 +249,33 @@ export function initialState(): ReplicaState {
   return {
     status: "starting",
     view: 0 as View,
+    pending: undefined,
+    own: undefined,
+    viewChanges: new Map(),
+    named: new Map(),
+    awaited: new Map(),
+    installed: undefined,
+    newViewTimer: undefined,
+    suspicion: {
+      clients: new Map(),
+      suspendedMs: 0,
+      suspendedSince: undefined,
+      attempts: 0,
+      decayAt: 0 as Instant,
+      progressed: true,
+      complaints: EMPTY_SET,
+      patience: 1,
+      fallen: 0,
+      complainAt: undefined,
+      roundTrips: [],
+    },
+    next: { view: 0 as View, proposals: new Map() },
+    installing: undefined,
+    installAt: undefined,
+    divergedAt: undefined,
     low: 0 as Sequence,
     stableDigest: ZERO_DIGEST,
+    stableSigners: EMPTY_SET,
     lastProposed: 0 as Sequence,
     lastSeen: 0 as Sequence,
     lastProposedTime: 0 as AgreedTime,
@@ -191,7 +305,7 @@ export function initialState(): ReplicaState {
     leases: [],
     linked: new Set(),
     answeredAt: new Map(),
-    ahead: 0 as ReplicaSet,
+    ahead: EMPTY_SET,
     statusDelayMs: 0,
     statusAt: undefined,
     fetches: new Map(),

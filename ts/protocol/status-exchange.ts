@@ -9,7 +9,7 @@ import type { ConsensusProtocol } from "./consensus-protocol.ts";
 import type { Context } from "./context.ts";
 import type { Decided, Status } from "./messages.ts";
 import { isWeakQuorum } from "./quorum.ts";
-import type { Slot } from "./state.ts";
+import type { OpenFetch, Slot } from "./state.ts";
 import {
   EMPTY_SET,
   holds,
@@ -22,6 +22,7 @@ import {
   type ReplicaSet,
   type Sequence,
 } from "./types.ts";
+import { newViewName } from "./new-view.ts";
 import type { ViewManager } from "./view-manager.ts";
 import { leaseFor } from "./vote-leases.ts";
 
@@ -62,6 +63,7 @@ export class StatusExchange {
     state.linked.add(peer);
     state.answeredAt.delete(peer);
     this.#context.send(setOf(peer), this.#status(), this.#context.state.persistedUpTo);
+    this.#sendViewChange(setOf(peer));
   }
 
   onStatus(from: ReplicaId, status: Status): void {
@@ -73,6 +75,7 @@ export class StatusExchange {
     if (this.#showsMore(status)) this.#onAhead(from);
     else state.ahead = without(state.ahead, setOf(from));
     this.#checkpoints.repair(from, status.lowWatermark);
+    this.#repairView(from, status);
     this.#answer(from, status);
     const bodies = status.missing.filter((digest) => state.bundles.has(digest)).slice(0, BODIES_PER_ANSWER);
     for (const bundle of bodies) this.#context.emit({ kind: "forward", bundle, to: setOf(from) });
@@ -100,8 +103,15 @@ export class StatusExchange {
     const { state, now } = this.#context;
     this.#context.emit({ kind: "pin", bundles });
     for (const digest of bundles) {
-      if (!state.fetches.has(digest)) state.fetches.set(digest, { at: (now + FETCH_DELAY_MS) as Instant, asked: 0 });
+      if (!state.fetches.has(digest))
+        state.fetches.set(digest, { what: "bundle", at: (now + FETCH_DELAY_MS) as Instant, asked: 0 });
     }
+  }
+
+  /** A NEW-VIEW names a batch whose content is not known here: f+1 honest replicas have it. */
+  onUnknown(batch: Digest): void {
+    const { state, now } = this.#context;
+    if (!state.fetches.has(batch)) state.fetches.set(batch, { what: "batch", at: now, asked: 0 });
   }
 
   /** Nobody who was asked has it, or the answer was false: ask again at once, then slower. */
@@ -115,14 +125,19 @@ export class StatusExchange {
     const { state, now } = this.#context;
     for (const [digest, fetch] of state.fetches) {
       if (fetch.at > now) continue;
+      if (fetch.what === "batch" && !this.#isAssigned(digest)) {
+        state.fetches.delete(digest);
+        continue;
+      }
       fetch.asked += 1;
       fetch.at = (now + delayAfter(fetch.asked)) as Instant;
-      this.#context.emit({ kind: "fetch", what: "bundle", digest, from: this.#askable(fetch.asked) });
+      this.#context.emit({ kind: "fetch", what: fetch.what, digest, from: this.#askable(fetch) });
     }
     if (state.statusAt === undefined || state.statusAt > now) return;
     state.statusDelayMs = Math.min(STATUS_DELAY_MAX_MS, Math.max(STATUS_DELAY_MS, state.statusDelayMs) * 2);
     state.statusAt = (now + state.statusDelayMs) as Instant;
     this.#context.broadcast(this.#status(), state.persistedUpTo);
+    if (state.own !== undefined) this.#sendViewChange(without(this.#context.others, state.own.heldBy));
   }
 
   /** Starts or stops the STATUS timer after each step. */
@@ -143,6 +158,7 @@ export class StatusExchange {
   #pending(): boolean {
     const { state } = this.#context;
     return (
+      state.pending !== undefined ||
       state.lastSeen > state.lastExecuted ||
       state.pooledBundles > 0 ||
       state.ahead !== EMPTY_SET ||
@@ -159,8 +175,8 @@ export class StatusExchange {
   /** Whether a peer executed more than we did, or holds a proposal that we have never seen. */
   #showsMore(status: Status): boolean {
     const { state } = this.#context;
-    if (status.lastExecuted > state.lastExecuted) return true;
-    if (status.view !== state.view) return false;
+    if (status.lastExecuted > state.lastExecuted || status.view > (state.pending ?? state.view)) return true;
+    if (status.view !== state.view || status.mode !== "normal") return false;
     return status.proposed.some((proposed, index) => {
       const sequence = (status.lastExecuted + 1 + index) as Sequence;
       if (!proposed || sequence <= state.lastExecuted || sequence > this.#consensus.earlyHigh()) return false;
@@ -175,9 +191,36 @@ export class StatusExchange {
     state.ahead = union(state.ahead, setOf(from));
   }
 
-  #askable(asked: number): ReplicaSet {
-    const primary = setOf(this.#views.primary());
-    return asked === 1 && !this.#views.isPrimary() ? primary : this.#context.others;
+  #askable({ what, asked }: OpenFetch): ReplicaSet {
+    const first = what === "bundle" && asked === 1 && !this.#context.isPrimary();
+    return first ? setOf(this.#context.primary()) : this.#context.others;
+  }
+
+  #isAssigned(batch: Digest): boolean {
+    for (const slot of this.#context.state.slots.values()) if (slot.assigned === batch) return true;
+    return false;
+  }
+
+  /**
+   * What a peer in another view lacks: our VIEW-CHANGE, which is the same bytes every time, or word of the view that is installed
+   * here, whose NEW-VIEW it will fetch. A view that it installed and we did not we fetch from it.
+   */
+  #repairView(from: ReplicaId, status: Status): void {
+    const { state } = this.#context;
+    const { own, pending, view } = state;
+    if (own !== undefined && status.view === pending && holds(status.viewChanges, this.#context.options.me))
+      own.heldBy = union(own.heldBy, setOf(from));
+    else if (own !== undefined && pending !== undefined && status.view <= pending && status.mode === "viewChange")
+      this.#sendViewChange(setOf(from));
+    const behind = status.mode === "viewChange" ? status.view <= view : status.view < view;
+    if (behind) this.#context.send(setOf(from), this.#status(), state.persistedUpTo);
+    if (status.mode === "normal" && status.view > view && status.view >= (pending ?? 0))
+      this.#context.emit({ kind: "fetch", what: "newView", digest: newViewName(status.view), from: setOf(from) });
+  }
+
+  #sendViewChange(to: ReplicaSet): void {
+    const { own } = this.#context.state;
+    if (own?.digest !== undefined) this.#context.repeat(to, { ...own.message, digest: own.digest }, own.lsn);
   }
 
   #status(): Status {
@@ -186,15 +229,15 @@ export class StatusExchange {
     const slots = Array.from({ length: count }, (_, i) => state.slots.get((state.lastExecuted + 1 + i) as Sequence));
     return {
       type: "status",
-      mode: "normal",
-      view: state.view,
+      mode: state.pending === undefined ? "normal" : "viewChange",
+      view: state.pending ?? state.view,
       lowWatermark: state.low,
       lastExecuted: state.lastExecuted,
       proposed: slots.map((slot) => slot?.proposal !== undefined),
-      prepared: slots.map((slot) => slot !== undefined && slot.preparedLsn > 0),
+      prepared: slots.map((slot) => slot !== undefined && this.#context.preparedIn(slot) !== undefined),
       committed: slots.map((slot) => slot?.decision !== undefined),
       missing: [...state.waiting.keys()].slice(0, BODIES_PER_ANSWER),
-      viewChanges: EMPTY_SET,
+      viewChanges: this.#views.held(),
       fence: undefined,
     };
   }
@@ -217,9 +260,10 @@ export class StatusExchange {
       repaired += 1;
       if (executed !== undefined) {
         const { digest, time, bundles, lsn } = executed;
-        this.#context.send(setOf(to), { type: "decided", sequence, digest, time, bundles }, lsn);
+        this.#context.repeat(setOf(to), { type: "decided", sequence, digest, time, bundles }, lsn);
       }
-      if (slot === undefined || status.view !== state.view) continue;
+      if (slot === undefined || status.view !== state.view || status.mode !== "normal" || state.pending !== undefined)
+        continue;
       this.#repeatVotes(to, slot, status.proposed[index] === true, status.prepared[index] === true);
     }
   }
@@ -230,14 +274,14 @@ export class StatusExchange {
     const lease = leaseFor(this.#context, sequence);
     if (proposal === undefined || lease === undefined) return;
     const { view, digest, time, bundles } = proposal;
-    if (slot.voted && this.#views.isPrimary()) {
+    if (slot.voted && this.#context.isPrimary()) {
       if (!proposed)
-        this.#context.send(setOf(to), { type: "prePrepare", view, sequence, digest, time, bundles }, lease);
+        this.#context.repeat(setOf(to), { type: "prePrepare", view, sequence, digest, time, bundles }, lease);
     } else if (slot.voted && !prepared) {
-      this.#context.send(setOf(to), { type: "prepare", view, sequence, digest }, lease);
+      this.#context.repeat(setOf(to), { type: "prepare", view, sequence, digest }, lease);
     }
-    if (slot.preparedLsn > 0)
-      this.#context.send(setOf(to), { type: "commit", view, sequence, digest }, slot.preparedLsn);
+    const lsn = this.#context.preparedIn(slot);
+    if (lsn !== undefined) this.#context.repeat(setOf(to), { type: "commit", view, sequence, digest }, lsn);
   }
 }
 

@@ -18,6 +18,8 @@ const ranks: Readonly<Record<Input["kind"], number>> = {
   control: 4,
   conflict: 4,
   votes: 5,
+  sealed: 4,
+  roundTrips: 4,
   assembled: 6,
   body: 6,
   request: 7,

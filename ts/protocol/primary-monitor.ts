@@ -1,0 +1,209 @@
+/**
+ * Suspicion: when a replica asks for another primary, and when it only complains.
+ *
+ * Request timers: the first bundle of each client that is not committed yet gets one timeout, which grows with the queue ahead of
+ * it and with views that brought nothing. Only time counts in which the primary could be what is late: not our own stalls, not a
+ * window that our own execution keeps full. So a client that is censored is heard although others are served, and a client that
+ * sends to backups alone, or keeps execution busy, changes no view.
+ *
+ * Complaints: a primary that proposes slowly, but before any timeout, is judged by its delay against the round trip to it. f+1
+ * complaints end its view. They cannot become endless: each such change doubles the patience, and when f+1 primaries in a row fell
+ * by them nobody complains before the next stable checkpoint.
+ */
+import type { Context } from "./context.ts";
+import type { RequestPool } from "./request-pool.ts";
+import { isWeakQuorum } from "./quorum.ts";
+import { EMPTY_SET, holds, setOf, union, type Instant, type ReplicaId, type View } from "./types.ts";
+import type { ViewManager } from "./view-manager.ts";
+
+/** Doublings of the timeout at most: a thousand times the configured one is no network that anybody waits for. */
+const ATTEMPTS_MAX = 10;
+/** A tick this much later than due shows that our own event loop stood still. */
+const STALL_MS = 100;
+/** A complaint is due no sooner than this share of the timeout: shorter delays are what loaded machines have. */
+const COMPLAINT_SHARE = 0.1;
+/** Round trips (and batch times) that a proposal may take before anybody complains, at the least patience. */
+const COMPLAINT_ROUND_TRIPS = 8;
+/** What making and checking one batch may take. */
+const BATCH_TIME_MS = 20;
+/** Greatest patience. */
+const PATIENCE_MAX = 1024;
+
+/** Time on the clock of suspicion: it stands still while the primary cannot be what is late. */
+export function activeTime({ state, now }: Context): number {
+  return (state.suspicion.suspendedSince ?? now) - state.suspicion.suspendedMs;
+}
+
+/** The timeout of the next view change: doubled by every view that brought nothing. */
+export function timeoutOf({ state, options }: Context): number {
+  return options.viewChangeTimeoutMs * 2 ** Math.min(state.suspicion.attempts, ATTEMPTS_MAX);
+}
+
+/** A view was installed: its primary gets the whole time for everything. */
+export function startAgain(context: Context): void {
+  const { suspicion } = context.state;
+  const since = activeTime(context);
+  for (const watch of suspicion.clients.values()) watch.since = since;
+  suspicion.progressed = false;
+  suspicion.decayAt = (context.now + timeoutOf(context)) as Instant;
+  suspicion.complaints = EMPTY_SET;
+  suspicion.complainAt = undefined;
+}
+
+export class PrimaryMonitor {
+  readonly #context: Context;
+  readonly #views: ViewManager;
+  readonly #pool: RequestPool;
+
+  constructor(context: Context, rooms: { views: ViewManager; pool: RequestPool }) {
+    this.#context = context;
+    this.#views = rooms.views;
+    this.#pool = rooms.pool;
+  }
+
+  /** Before each tick: time in which this replica itself stood still does not count. */
+  forgive(late: number): void {
+    const { suspicion } = this.#context.state;
+    if (late > STALL_MS && suspicion.suspendedSince === undefined) suspicion.suspendedMs += late;
+  }
+
+  onTick(): void {
+    const { state, now, options } = this.#context;
+    const { suspicion } = state;
+    if (suspicion.attempts > 0 && suspicion.progressed && suspicion.decayAt <= now && state.pending === undefined) {
+      suspicion.attempts -= 1;
+      suspicion.decayAt = (now + timeoutOf(this.#context)) as Instant;
+    }
+    if (!this.#watches()) return;
+    this.#checkTimers();
+    if (state.pending !== undefined || suspicion.complainAt === undefined || suspicion.complainAt > now) return;
+    suspicion.complainAt = undefined;
+    if (!this.#isSlow()) return;
+    suspicion.complaints = union(suspicion.complaints, setOf(options.me));
+    this.#context.broadcast({ type: "complaint", view: state.view }, state.persistedUpTo);
+    this.#judge();
+  }
+
+  onComplaint(from: ReplicaId, view: View): void {
+    const { state } = this.#context;
+    const { suspicion } = state;
+    if (view !== state.view || state.pending !== undefined || holds(suspicion.complaints, from))
+      return this.#context.ignore("staleComplaint", from);
+    suspicion.complaints = union(suspicion.complaints, setOf(from));
+    this.#judge();
+  }
+
+  onRoundTrips(milliseconds: readonly (number | undefined)[]): void {
+    this.#context.state.suspicion.roundTrips = milliseconds;
+  }
+
+  /** A checkpoint is stable: primaries may be judged again, with more trust. */
+  onStable(): void {
+    const { suspicion } = this.#context.state;
+    suspicion.fallen = 0;
+    suspicion.patience = Math.max(1, suspicion.patience / 2);
+  }
+
+  /** After each step: whether the clock of suspicion runs, and when somebody has waited too long. */
+  settle(): void {
+    const { state, now } = this.#context;
+    const { suspicion } = state;
+    if (this.#isOursToWait()) suspicion.suspendedSince ??= now;
+    else if (suspicion.suspendedSince !== undefined) {
+      suspicion.suspendedMs += now - suspicion.suspendedSince;
+      suspicion.suspendedSince = undefined;
+    }
+    if (state.queues.size === 0) suspicion.complainAt = undefined;
+    else if (this.#watches()) suspicion.complainAt ??= (now + this.#tolerated()) as Instant;
+  }
+
+  deadline(): Instant | undefined {
+    const { state } = this.#context;
+    if (!this.#watches() || state.suspicion.suspendedSince !== undefined) return undefined;
+    const first = state.suspicion.clients.values().next().value;
+    const complainAt = state.suspicion.complainAt;
+    if (first === undefined) return complainAt;
+    const at = (first.since + this.#requestTimeout() + state.suspicion.suspendedMs) as Instant;
+    return complainAt !== undefined && complainAt < at ? complainAt : at;
+  }
+
+  /** Backups watch the primary of the view that they take part in. A primary watches itself while it has no state to propose on. */
+  #watches(): boolean {
+    const { state } = this.#context;
+    return state.pending === undefined && (!this.#context.isPrimary() || state.lastExecuted < state.low);
+  }
+
+  #checkTimers(): void {
+    const { state } = this.#context;
+    const active = activeTime(this.#context);
+    const timeout = this.#requestTimeout();
+    for (const [client, watch] of state.suspicion.clients) {
+      if (active - watch.since < timeout) return;
+      const head = watch.waiting.values().next().value;
+      const held = head === undefined ? undefined : state.bundles.get(head);
+      if (held === undefined || (!held.proposed && !held.forwarded && !this.#context.isPrimary())) {
+        // The primary may not have it: it gets it, and the whole time again.
+        if (head !== undefined && held !== undefined) this.#pool.handOver(head);
+        this.#pool.watchAgain(client);
+        continue;
+      }
+      return this.#views.leave((state.view + 1) as View, this.#context.isPrimary() ? "handOver" : "timeout");
+    }
+  }
+
+  #requestTimeout(): number {
+    return timeoutOf(this.#context) * this.#queueAhead();
+  }
+
+  /** What is waiting, in fillings of the pipeline: at least 1. */
+  #queueAhead(): number {
+    const { state, options } = this.#context;
+    const bundles = state.pooledBundles / (options.batchBundlesMax * options.pipelineDepth);
+    const bytes = state.pooledBytes / (options.batchBytesMax * options.pipelineDepth);
+    return 1 + Math.floor(Math.max(bundles, bytes));
+  }
+
+  /** We lack the state to tell, or the window has no room left because our own execution is behind: nobody can propose more. */
+  #isOursToWait(): boolean {
+    const { state } = this.#context;
+    if (state.lastExecuted < state.low) return !this.#context.isPrimary();
+    return state.lastSeen >= this.#context.high() && state.lastExecuted < Math.max(state.committedPrefix, state.low);
+  }
+
+  /** How long a bundle may wait for its proposal before this replica complains. */
+  #tolerated(): number {
+    const { state, options } = this.#context;
+    const { patience, roundTrips } = state.suspicion;
+    const known = roundTrips.filter((ms, peer): ms is number => ms !== undefined && peer !== options.me);
+    const cap = known.sort((a, b) => b - a)[options.f] ?? 0;
+    const roundTrip = Math.min(roundTrips[this.#context.primary()] ?? cap, cap);
+    const least = Math.max(
+      options.viewChangeTimeoutMs * COMPLAINT_SHARE,
+      COMPLAINT_ROUND_TRIPS * (roundTrip + BATCH_TIME_MS),
+    );
+    return least * patience * this.#queueAhead();
+  }
+
+  #isSlow(): boolean {
+    const { state, options } = this.#context;
+    if (this.#context.isPrimary() || state.suspicion.fallen > options.f) return false;
+    const inFlight = state.lastSeen - Math.max(state.low, state.committedPrefix);
+    if (inFlight >= options.pipelineDepth || state.lastSeen >= this.#context.high()) return false;
+    const active = activeTime(this.#context);
+    const tolerated = this.#tolerated();
+    for (const { waiting } of state.queues.values()) {
+      const held = state.bundles.get(waiting[0] ?? ("" as never));
+      if (held !== undefined && active - held.since >= tolerated) return true;
+    }
+    return false;
+  }
+
+  /** f+1 complaints: one of them is honest. */
+  #judge(): void {
+    const { state, quorums, options } = this.#context;
+    const { suspicion } = state;
+    if (suspicion.fallen > options.f || !isWeakQuorum(quorums, suspicion.complaints)) return;
+    suspicion.patience = Math.min(suspicion.patience, PATIENCE_MAX / 2);
+    this.#views.leave((state.view + 1) as View, "complaints");
+  }
+}
