@@ -1,9 +1,10 @@
 /** Every message as fast-check makes it up, within what the formats allow. */
 import * as fc from "fast-check";
-import { WINDOW_MAX } from "../../dist/codec/bytes.js";
+import { WINDOW_MAX, Writer } from "../../dist/codec/bytes.js";
 import { resultStatuses } from "../../dist/codec/client.js";
 import { digestAt } from "../../dist/codec/digest.js";
 import { isSigned } from "../../dist/codec/messages.js";
+import { STATE_BYTES_MAX, STATE_PATH_MAX } from "../../dist/codec/state.js";
 import type { Bodies, BodyName, Payload } from "../../dist/codec/messages.js";
 import { sizeOf, ZERO_DIGEST } from "../../dist/protocol/types.js";
 import type { CertificateName } from "../../dist/protocol/messages.js";
@@ -52,7 +53,6 @@ const looseBundle = fc.record({
 const bundle = fc.oneof(sessionBundle, looseBundle);
 const status = fc.constantFrom(...resultStatuses);
 const outcome = fc.oneof(fc.record({ status, result: bytes }), fc.record({ status, digest }));
-const batchContent = fc.record({ time, bundles: digests });
 
 function certificate(phase: CertificateName["phase"], v: View, s: Sequence) {
   return fc.record({ digest, signers: set }).chain((part) =>
@@ -121,6 +121,13 @@ const named = <T extends string>(type: T) => fc.record({ type: fc.constant(type)
 const vote = <T extends string>(type: T) => fc.record({ type: fc.constant(type), view, sequence, digest });
 const zero = fc.constant(ZERO_DIGEST);
 
+const path = fc
+  .oneof(
+    { weight: 9, arbitrary: fc.array(fc.nat(16), { maxLength: 8 }) },
+    { weight: 1, arbitrary: fc.constant(Array.from({ length: STATE_PATH_MAX }, (_, i) => i % 17)) },
+  )
+  .map((symbols) => Uint8Array.from(symbols));
+
 /** One arbitrary per message; digests that the wire does not carry are zero. */
 export const bodies: { readonly [K in BodyName]: fc.Arbitrary<Bodies[K]> } = {
   bundle,
@@ -154,14 +161,20 @@ export const bodies: { readonly [K in BodyName]: fc.Arbitrary<Bodies[K]> } = {
   fetch: named("fetch"),
   unavailable: named("unavailable"),
   fetchedBundle: bundle,
-  fetchedBatch: batchContent,
+  fetchedBatch: fc.record({ type: fc.constant("fetchedBatch" as const), time, bundles: digests, digest: zero }),
   fetchedViewChange: fc.tuple(replica, viewChange).map(([from, body]) => ({ from, ...body })),
   fetchedNewView: newView,
-  stateFetch: fc.record({ type: fc.constant("stateFetch" as const), sequence, digests }),
-  stateNodes: fc.record({
-    type: fc.constant("stateNodes" as const),
+  stateFetch: fc.record({
+    type: fc.constant("stateFetch" as const),
     sequence,
-    nodes: fc.array(bytes, { maxLength: 4 }),
+    request: fc.nat(2 ** 32 - 1),
+    bytesMax: fc.oneof(fc.integer({ min: 1, max: STATE_BYTES_MAX }), fc.constantFrom(1, STATE_BYTES_MAX)),
+    items: fc.array(fc.record({ path, deep: fc.boolean() }), { minLength: 1, maxLength: 5 }),
+  }),
+  stateNodes: fc.tuple(fc.nat(2 ** 32 - 1), fc.array(bytes, { maxLength: 4 })).map(([request, nodes]) => {
+    const writer = new Writer();
+    for (const node of nodes) writer.bytes(node);
+    return { type: "stateNodes" as const, request, count: nodes.length, nodes: writer.copy() };
   }),
   read: fc.record({ nonce: u53, question: bytes }),
   readAnswer: fc.tuple(u53, sequence, outcome).map(([nonce, version, o]) => ({ nonce, version, ...o })),

@@ -166,12 +166,50 @@ export function named(kind: number) {
   };
 }
 
-export function nodes(count: number, length: number) {
+interface StateFetchBytes {
+  readonly bytesMax?: number;
+  readonly count?: number;
+  readonly deep?: number;
+  /** Of each path, in symbols. */
+  readonly lengths?: readonly number[];
+  readonly symbol?: number;
+}
+
+export function stateFetch({
+  bytesMax = 1,
+  lengths = [0, 2],
+  count = lengths.length,
+  deep = 1,
+  symbol = 16,
+}: StateFetchBytes) {
   return (writer: Writer): void => {
     writer.u53(1);
+    writer.u32(2);
+    writer.u32(bytesMax);
+    writer.u16(count);
+    for (const length of lengths) {
+      writer.u8(deep);
+      writer.u16(length);
+      writer.raw(new Uint8Array(length).fill(symbol));
+    }
+  };
+}
+
+export function nodes(count: number, length: number) {
+  return (writer: Writer): void => {
+    writer.u32(1);
     writer.u16(count);
     writer.u32(length);
     writer.raw(Uint8Array.of(1, 2, 3));
+  };
+}
+
+/** So many nodes without content. */
+export function nodeless(count: number) {
+  return (writer: Writer): void => {
+    writer.u32(1);
+    writer.u16(count);
+    writer.raw(new Uint8Array(4 * count));
   };
 }
 

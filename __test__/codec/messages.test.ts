@@ -121,18 +121,17 @@ test("numbers without a message are refused", (t) => {
 });
 
 test("the digest that the wire does not carry is the verifier's", (t) => {
-  const names = ["prePrepare", "decided"] as const;
+  const names = ["prePrepare", "decided", "fetchedBatch"] as const;
   fc.assert(
     fc.property(
       fc.constantFrom(...names),
       digest,
-      bodies.prePrepare,
-      bodies.decided,
-      (name, d, prePrepare, decided) => {
+      fc.record({ prePrepare: bodies.prePrepare, decided: bodies.decided, fetchedBatch: bodies.fetchedBatch }),
+      (name, d, made) => {
         const writer = new Writer();
-        encodeBody(writer, name, name === "decided" ? decided : prePrepare);
+        encodeBody(writer, name, made[name]);
         const decoded = decodeControl(MessageType[name], writer.view(), d);
-        t.true(decoded.ok && "digest" in decoded.message && decoded.message.digest === d);
+        t.deepEqual(decoded, { ok: true, message: { ...made[name], digest: d } });
       },
     ),
   );
@@ -154,7 +153,7 @@ test("a control message decodes to what was sent, certificates by name", (t) => 
 
 test("only types for the core decode as control messages", (t) => {
   const control = new Set<string>(
-    "prePrepare checkpoint viewChange newView status decided complaint fetch unavailable".split(" "),
+    "prePrepare checkpoint viewChange newView status decided complaint fetchedBatch".split(" "),
   );
   for (const name of bodyNames.filter((candidate) => !control.has(candidate))) {
     const result = decodeControl(MessageType[name], new Uint8Array(200), "\0".repeat(16) as never);

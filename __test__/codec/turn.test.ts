@@ -6,7 +6,9 @@ import { decodeBody, decodeControl, encodeBody, MessageType } from "../../dist/c
 import { ActionKind, ActionWriter, InputKind, readInputs, rejectReasons } from "../../dist/codec/turn.js";
 import type { TurnInput } from "../../dist/codec/turn.js";
 import type { Bundle } from "../../dist/codec/client.js";
-import type { BatchContent } from "../../dist/protocol/messages.js";
+import type { SignatureSource } from "../../dist/codec/viewChange.js";
+import type { BatchContent, CertificateName } from "../../dist/protocol/messages.js";
+import { sizeOf } from "../../dist/protocol/types.js";
 import type {
   AgreedTime,
   ClientKey,
@@ -26,6 +28,25 @@ const view = 5 as View;
 const sequence = 70 as Sequence;
 const some = 0b1010 as ReplicaSet;
 const batch: BatchContent = { time: 1234 as AgreedTime, bundles: [D, E] };
+const stable: CertificateName = {
+  phase: "checkpoint",
+  view: 0 as View,
+  sequence: 60 as Sequence,
+  digest: D,
+  signers: some,
+};
+const prepared: CertificateName = {
+  phase: "prepare",
+  view: 4 as View,
+  sequence,
+  digest: E,
+  signers: 0b111 as ReplicaSet,
+};
+/** Signatures whose bytes say what was asked for. */
+const signatures: SignatureSource = {
+  certificate: ({ phase, signers }) => new Uint8Array(64 * sizeOf(signers)).fill(phase === "checkpoint" ? 1 : 2),
+  proposal: () => new Uint8Array(64).fill(3),
+};
 
 /** The one record in an action buffer. */
 function onlyRecord(actions: ActionWriter): { kind: number; body: Reader } {
@@ -110,12 +131,47 @@ const actionCases: readonly ActionCase[] = [
     fields: [sequence, 270, view, 8],
   },
   { name: "room", write: (a) => a.room(12, 3456), read: (b) => [b.u32(), b.u32()], fields: [12, 3456] },
-  { name: "stable", write: (a) => a.stable(sequence), read: (b) => [b.u53()], fields: [sequence] },
+  {
+    name: "stable",
+    write: (a) => a.stable(sequence, D, some),
+    read: (b) => [b.u53(), b.digest(), b.set()],
+    fields: [sequence, D, some],
+  },
+  {
+    name: "seal",
+    write: (a) => a.seal({ type: "viewChange", target: view, stable, prepared: [prepared] }),
+    read: (b) => [
+      [b.u53(), b.u53(), b.digest(), b.set(), b.raw(128)[127]],
+      [b.u16(), b.u53(), b.u53(), b.digest(), b.set(), b.raw(192)[191]],
+    ],
+    fields: [
+      [view, 60, D, some, 1],
+      [1, 4, sequence, E, 7, 2],
+    ],
+  },
+  {
+    name: "forget",
+    write: (a) => a.forget("newView", [D, E]),
+    read: (b) => [b.u8(), digests(b)],
+    fields: [3, [D, E]],
+  },
+  {
+    name: "sendKept",
+    write: (a) => a.send(some, { type: "viewChange", target: view, stable: undefined, prepared: [], digest: D }),
+    read: (b) => [b.set(), b.digest()],
+    fields: [some, D],
+  },
+  {
+    name: "keep",
+    write: (a) => a.keep(prepared),
+    read: (b) => [b.u53(), b.u53(), b.digest(), b.set()],
+    fields: [4, sequence, E, 7],
+  },
 ];
 
 for (const { name, write, read, fields } of actionCases) {
   test(`the action ${name} is written field by field`, (t) => {
-    const actions = new ActionWriter(undefined, 1);
+    const actions = new ActionWriter(signatures, 1);
     write(actions);
     const { kind, body } = onlyRecord(actions);
     t.is(kind, ActionKind[name]);
@@ -129,7 +185,7 @@ test("every action kind is written by one method", (t) => {
     actionCases.map(({ name }) => name),
     Object.keys(ActionKind) as (keyof typeof ActionKind)[],
   );
-  t.deepEqual(Object.values(ActionKind), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
+  t.deepEqual(Object.values(ActionKind), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16]);
 });
 
 test("a window without a pending view says 0", (t) => {
@@ -141,11 +197,48 @@ test("a window without a pending view says 0", (t) => {
 
 test("what the shell says by itself is sent like any message", (t) => {
   const actions = new ActionWriter();
-  actions.sendBody(some, "fetchedBatch", batch);
+  const fetch = { type: "fetch", kind: "batch", digest: D } as const;
+  actions.sendBody(some, "fetch", fetch);
   const { kind, body } = onlyRecord(actions);
   t.is(kind, ActionKind.send);
-  t.deepEqual([body.set(), body.u8()], [some, MessageType.fetchedBatch]);
-  t.deepEqual(decodeBody("fetchedBatch", body.raw(body.remaining)), { ok: true, message: batch });
+  t.deepEqual([body.set(), body.u8()], [some, MessageType.fetch]);
+  t.deepEqual(decodeBody("fetch", body.raw(body.remaining)), { ok: true, message: fetch });
+});
+
+test("a NEW_VIEW is encoded with our signatures once, and then sent by its name", (t) => {
+  const actions = new ActionWriter(signatures);
+  const newView = (v: number) => ({
+    type: "newView" as const,
+    view: v as View,
+    viewChanges: [{ from: 1 as ReplicaId, digest: D }],
+    first: sequence,
+    batches: [E],
+  });
+  actions.send(some, newView(0x1_0000_0002));
+  const { kind, body } = onlyRecord(actions);
+  t.deepEqual([kind, body.set(), body.u8()], [ActionKind.send, some, MessageType.newView]);
+  const decoded = decodeBody("newView", body.raw(body.remaining));
+  t.deepEqual(decoded, {
+    ok: true,
+    message: { message: newView(0x1_0000_0002), proposals: [new Uint8Array(64).fill(3)] },
+  });
+  actions.reset();
+  actions.send(some, newView(0x1_0000_0002));
+  const again = onlyRecord(actions);
+  t.deepEqual([again.kind, again.body.set()], [ActionKind.sendKept, some]);
+  const name = again.body.raw(32);
+  t.deepEqual([...name.subarray(0, 8)], [2, 0, 0, 0, 1, 0, 0, 0]);
+  t.true(name.subarray(8).every((byte) => byte === 0));
+  actions.reset();
+  actions.send(some, newView(9));
+  t.is(onlyRecord(actions).kind, ActionKind.send);
+});
+
+test("what carries certificates cannot be written without a source of signatures", (t) => {
+  const actions = new ActionWriter();
+  t.throws(() => actions.seal({ type: "viewChange", target: view, stable, prepared: [] }), {
+    message: /source of signatures/,
+  });
 });
 
 test("records follow one another, and a writer is used again after reset", (t) => {
@@ -153,10 +246,10 @@ test("records follow one another, and a writer is used again after reset", (t) =
   for (let turn = 0; turn < 3; turn++) {
     actions.reset();
     t.is(actions.length, 0);
-    actions.stable(sequence);
+    actions.room(1, 2);
     actions.busy(D);
     const reader = new Reader(actions.buffer, 0, actions.length);
-    t.deepEqual([reader.u8(), reader.u32(), reader.u53()], [ActionKind.stable, 8, sequence]);
+    t.deepEqual([reader.u8(), reader.u32(), reader.u32(), reader.u32()], [ActionKind.room, 8, 1, 2]);
     t.deepEqual([reader.u8(), reader.u32(), reader.digest()], [ActionKind.busy, 32, D]);
     t.is(reader.remaining, 0);
   }
@@ -248,6 +341,13 @@ test("inputs of the core are read in their order", (t) => {
         w.u32(17);
       },
     ],
+    [
+      InputKind.sealed,
+      (w) => {
+        w.u53(view);
+        w.digest(E);
+      },
+    ],
   );
   t.deepEqual(read(bytes), [
     { kind: "votes", phase: "commit", view, sequence, digest: D, signers: some },
@@ -256,6 +356,7 @@ test("inputs of the core are read in their order", (t) => {
     { kind: "body", digest: D, status: "unavailable" },
     { kind: "link", peer: 3, up: false },
     { kind: "rejected", reason: "badSignature", peer: undefined, count: 17 },
+    { kind: "sealed", target: view, digest: E },
   ] as unknown as TurnInput[]);
 });
 
@@ -307,30 +408,32 @@ test("a control message is what its sender encoded, with the verifier's digest",
   );
 });
 
-test("a fetched VIEW_CHANGE counts as its signer's", (t) => {
+test("a fetched batch says what its digest covers", (t) => {
   fc.assert(
-    fc.property(bodies.fetchedViewChange, (body) => {
-      const [input] = read(control(2, MessageType.fetchedViewChange, encoded("fetchedViewChange", body), D));
-      t.deepEqual(input as unknown, { kind: "control", from: body.from, message: { ...body.message, digest: D } });
+    fc.property(bodies.fetchedBatch, (body) => {
+      const [input] = read(control(2, MessageType.fetchedBatch, encoded("fetchedBatch", body), E));
+      t.deepEqual(input as unknown, { kind: "control", from: 2, message: { ...body, digest: E } });
     }),
     { numRuns: 20 },
   );
 });
 
 test("messages for the shell keep their bytes when the turn's buffer is used again", (t) => {
-  const message = { type: "stateNodes", sequence, nodes: [Uint8Array.of(1, 2, 3), Uint8Array.of(4)] } as const;
+  const nodes = Uint8Array.of(3, 0, 0, 0, 1, 2, 3, 1, 0, 0, 0, 4);
+  const message = { type: "stateNodes", request: 5, count: 2, nodes } as const;
   const buffer = control(1, MessageType.stateNodes, encoded("stateNodes", message));
   const inputs = read(buffer);
   buffer.fill(0xff);
-  t.deepEqual(inputs as unknown[], [{ kind: "peer", from: 1, name: "stateNodes", digest: D, body: message }]);
+  t.deepEqual(inputs as unknown[], [{ kind: "peer", from: 1, name: "stateNodes", body: message }]);
 });
 
 test("a peer's payload that this codec refuses is counted against the peer", (t) => {
   const refused = [{ kind: "rejected", reason: "malformed", peer: 2, count: 1 }] as unknown as TurnInput[];
   t.deepEqual(read(control(2, MessageType.complaint, Uint8Array.of(1, 2, 3))), refused);
   t.deepEqual(read(control(2, MessageType.stateFetch, Uint8Array.of(1))), refused);
-  t.deepEqual(read(control(2, MessageType.fetchedViewChange, Uint8Array.of(31))), refused);
-  t.deepEqual(read(control(2, MessageType.bundle, new Uint8Array(200))), refused);
+  t.deepEqual(read(control(2, MessageType.viewChange, Uint8Array.of(31))), refused);
+  for (const type of ["bundle", "fetch", "unavailable", "fetchedViewChange", "fetchedNewView"] as const)
+    t.deepEqual(read(control(2, MessageType[type], new Uint8Array(200))), refused);
   t.deepEqual(read(control(2, 0xee, new Uint8Array(8))), refused);
   t.false(decodeControl(MessageType.complaint, Uint8Array.of(1, 2, 3), D).ok);
 });

@@ -1,5 +1,6 @@
 /** What the core may rely on in a vote table, asked of the native one and of the simulator's alike. */
 import test from "ava";
+import type { Digest } from "../../dist/protocol/types.js";
 import { digest, forms, type Settled, type VoteTableForm } from "./vote-tables.ts";
 
 const A = digest("A");
@@ -178,7 +179,49 @@ const cases: readonly Case[] = [
     },
     conflicts: ["checkpoint by 2"],
   },
+  {
+    name: "what was collected for a view before it was installed is handed up again",
+    given: (table) => {
+      for (const from of [0, 2]) table.prepare(from, { view: 1, sequence: 1, digest: A });
+      for (const from of [0, 1]) table.commit(from, { view: 1, sequence: 1, digest: A });
+      table.settle();
+      table.window(0, 8, 0, 1);
+      table.settle();
+      table.window(0, 8, 1);
+      return table.settle();
+    },
+    votes: ["commit 1/1 A {0,1}", "prepare 1/1 A {0,2}"],
+  },
+  {
+    name: "the proposals of a NEW-VIEW stand against what its primary proposed before",
+    given: (table) => {
+      table.propose({ view: 1, sequence: 1, digest: B });
+      table.window(0, 8, 1);
+      table.newView(1, 1, [A, A]);
+      table.newView(1, 1, [A, A]);
+      return table.settle();
+    },
+    conflicts: ["prePrepare by 1"],
+  },
+  {
+    name: "the stable certificate of a VIEW-CHANGE holds CHECKPOINTs of its signers",
+    given: (table) => {
+      table.checkpoint(2, { sequence: 4, digest: B });
+      table.carry(digest("message"), { sequence: 4, digest: A }, [0, 1, 2]);
+      return table.settle();
+    },
+    conflicts: ["checkpoint by 2"],
+  },
 ];
+
+/** Replicas 0, 1 and we prepare `name` at 1 in a view whose primary is among them. */
+function prepare(table: VoteTableForm, view: number, named: Digest): void {
+  table.propose({ view, sequence: 1, digest: named });
+  table.own({ view, sequence: 1, digest: named });
+  for (const from of [0, 1].filter((replica) => replica !== view))
+    table.prepare(from, { view, sequence: 1, digest: named });
+  table.settle();
+}
 
 for (const form of forms) {
   const make = (): VoteTableForm => {
@@ -218,5 +261,96 @@ for (const form of forms) {
     t.false(table.checkpoint(1, { sequence: 99, digest: A }));
     t.true(table.checkpoint(1, { sequence: 200, digest: A }));
     t.false(table.checkpoint(1, { sequence: 200, digest: A }));
+  });
+
+  test(`${form.name} vote table: of a view that is left the complete certificate stays, the highest per sequence`, (t) => {
+    const table = make();
+    prepare(table, 0, A);
+    table.prepare(1, { sequence: 2, digest: A });
+    table.settle();
+    table.window(0, 8, 1);
+    t.deepEqual(table.certificate({ sequence: 1, digest: A }), [0, 1, 3]);
+    t.deepEqual(table.certificate({ sequence: 1, digest: B }), []);
+    t.deepEqual(table.certificate({ sequence: 2, digest: A }), []);
+    prepare(table, 1, B);
+    table.window(0, 8, 2);
+    t.deepEqual(table.certificate({ view: 1, sequence: 1, digest: B }), [0, 1, 3]);
+    t.deepEqual(table.certificate({ sequence: 1, digest: A }), []);
+    table.window(1, 9, 2);
+    t.deepEqual(table.certificate({ view: 1, sequence: 1, digest: B }), []);
+  });
+
+  test(`${form.name} vote table: a view that is pending is not left`, (t) => {
+    const table = make();
+    table.window(0, 8, 0, 2);
+    prepare(table, 0, A);
+    table.prepare(1, { view: 2, sequence: 1, digest: B });
+    table.window(0, 8, 2);
+    t.deepEqual(table.settle().votes, ["prepare 2/1 B {1}"]);
+    t.deepEqual(table.certificate({ sequence: 1, digest: A }), [0, 1, 3]);
+  });
+
+  test(`${form.name} vote table: the certificate that the core named stays although a higher one completes unseen`, (t) => {
+    const table = make();
+    prepare(table, 0, A);
+    table.keep({ sequence: 1, digest: A }, [0, 1, 3]);
+    table.window(0, 8, 1);
+    prepare(table, 1, B);
+    table.window(0, 8, 2);
+    t.deepEqual(table.certificate({ sequence: 1, digest: A }), [0, 1, 3]);
+    t.deepEqual(table.certificate({ view: 1, sequence: 1, digest: B }), [0, 1, 3]);
+    table.keep({ view: 1, sequence: 1, digest: B }, [0, 1, 3]);
+    t.deepEqual(table.certificate({ sequence: 1, digest: A }), []);
+    table.window(1, 9, 2);
+    t.deepEqual(table.certificate({ view: 1, sequence: 1, digest: B }), []);
+  });
+
+  test(`${form.name} vote table: a NEW-VIEW proposes in its primary's name, in place of live proposals`, (t) => {
+    const table = make();
+    table.propose({ view: 1, sequence: 2, digest: A });
+    table.window(1, 4, 1);
+    table.newView(1, 1, [A, B, B, B, B]);
+    const held = [1, 2, 3, 4, 5].map((sequence) => table.certificate({ view: 1, sequence, digest: B }));
+    t.deepEqual(held, [[], [1], [1], [1], []]);
+    t.deepEqual(table.certificate({ view: 1, sequence: 2, digest: A }), []);
+    t.false(table.propose({ view: 1, sequence: 3, digest: A }));
+  });
+
+  test(`${form.name} vote table: the stable certificate stays until the next one`, (t) => {
+    const table = make();
+    const stable = { sequence: 4, digest: A };
+    for (const from of [0, 1, 2]) table.checkpoint(from, stable);
+    table.stable(stable, [0, 1, 2]);
+    for (let sequence = 10; sequence < 30; sequence++) {
+      for (const from of [0, 1, 2]) table.checkpoint(from, { sequence, digest: A });
+    }
+    table.endTurn();
+    t.deepEqual(table.checkpointCertificate(stable), [0, 1, 2]);
+    t.false(table.checkpoint(1, { sequence: 3, digest: A }));
+    table.stable({ sequence: 29, digest: A }, [0, 1]);
+    t.deepEqual(table.checkpointCertificate(stable), []);
+    t.deepEqual(table.checkpointCertificate({ sequence: 29, digest: A }), [0, 1, 2]);
+  });
+
+  test(`${form.name} vote table: CHECKPOINTs that were pushed out can be named until the turn ends`, (t) => {
+    const table = make();
+    for (let sequence = 1; sequence <= 17; sequence++) table.checkpoint(1, { sequence, digest: A });
+    t.deepEqual(table.checkpointCertificate({ sequence: 1, digest: A }), [1]);
+    table.stable({ sequence: 1, digest: A }, [1]);
+    table.endTurn();
+    t.deepEqual(table.checkpointCertificate({ sequence: 1, digest: A }), [1]);
+    table.checkpoint(1, { sequence: 18, digest: A });
+    table.endTurn();
+    t.deepEqual(table.checkpointCertificate({ sequence: 2, digest: A }), []);
+  });
+
+  test(`${form.name} vote table: a signer that lies does not spoil the certificate of a VIEW-CHANGE that is kept`, (t) => {
+    const table = make();
+    const message = digest("message");
+    table.checkpoint(2, { sequence: 4, digest: B });
+    table.carry(message, { sequence: 4, digest: A }, [0, 1, 2]);
+    t.deepEqual(table.checkpointCertificate({ sequence: 4, digest: A }), [0, 1, 2]);
+    table.drop(message);
+    t.deepEqual(table.checkpointCertificate({ sequence: 4, digest: A }), [0, 1]);
   });
 }

@@ -5,6 +5,8 @@ import { bytesOf } from "../../dist/codec/digest.js";
 import { MessageType } from "../../dist/codec/messages.js";
 import { generateKey, NativeVoteTable, Signer } from "../../dist/native/native.js";
 import type { Input } from "../../dist/protocol/core.js";
+import type { NewView } from "../../dist/protocol/messages.js";
+import { EMPTY_SET, setOf } from "../../dist/protocol/types.js";
 import type { Digest, ReplicaId, Sequence, View } from "../../dist/protocol/types.js";
 import { StubKeyring } from "../../dist/testing/keyring.js";
 import { Prng } from "../../dist/testing/prng.js";
@@ -38,9 +40,24 @@ export interface VoteTableForm {
   commit(from: number, vote: Vote): boolean;
   propose(vote: Vote): boolean;
   checkpoint(from: number, vote: Vote): boolean;
+  /** Our own PREPARE. */
+  own(vote: Vote): void;
+  /** A NEW-VIEW of `view` with these proposals from sequence `first` on; it is kept until it is forgotten. */
+  newView(view: number, first: number, digests: readonly Digest[]): void;
+  forgetNewView(view: number): void;
+  /** The core names a prepared certificate. */
+  keep(vote: Vote, signers: readonly number[]): void;
+  /** A checkpoint is stable by these. */
+  stable(vote: Vote, signers: readonly number[]): void;
+  /** A VIEW-CHANGE with this stable certificate was accepted, and is kept until it is dropped. */
+  carry(viewChange: Digest, vote: Vote, signers: readonly number[]): void;
+  drop(viewChange: Digest): void;
   settle(): Settled;
+  /** The core has taken what the turn brought, and its actions are done. */
+  endTurn(): void;
   /** Replicas whose signature is held, ascending. */
   certificate(vote: Vote): number[];
+  checkpointCertificate(vote: Vote): number[];
 }
 
 export const forms: readonly { readonly name: string; readonly make: () => VoteTableForm }[] = [
@@ -101,17 +118,68 @@ class Simulated implements VoteTableForm {
   }
 
   checkpoint(from: number, vote: Vote): boolean {
-    const signature = this.keyring.sign(from, MessageType.checkpoint, proposalBytes(full(vote)).subarray(8));
+    const signature = this.signCheckpoint(from, vote);
     return this.table.checkpoint(from as ReplicaId, vote.sequence as Sequence, vote.digest, signature) === "taken";
+  }
+
+  own(vote: Vote): void {
+    this.table.keepOwn(full(vote), this.sign(MessageType.prepare, ME, vote));
+  }
+
+  newView(view: number, first: number, digests: readonly Digest[]): void {
+    const primary = view % N;
+    const proposals = digests.map((named, index) =>
+      this.sign(MessageType.prePrepare, primary, { view, sequence: first + index, digest: named }),
+    );
+    const message = { type: "newView", view, viewChanges: [], first, batches: digests } as unknown as NewView;
+    this.table.keepNewView({ message, proposals });
+  }
+
+  forgetNewView(view: number): void {
+    this.table.forgetNewView(view as View);
+  }
+
+  keep(vote: Vote, signers: readonly number[]): void {
+    this.table.keepNamed({ phase: "prepare", ...full(vote), signers: setOf(...(signers as ReplicaId[])) });
+  }
+
+  stable({ sequence, digest: named }: Vote, signers: readonly number[]): void {
+    this.table.stable(sequence as Sequence, named, setOf(...(signers as ReplicaId[])));
+  }
+
+  carry(viewChange: Digest, vote: Vote, signers: readonly number[]): void {
+    const signatures = Buffer.concat(signers.map((signer) => this.signCheckpoint(signer, vote)));
+    const name = { phase: "checkpoint", ...full(vote), signers: setOf(...(signers as ReplicaId[])) } as const;
+    this.table.carry(viewChange, { name, signatures });
+  }
+
+  drop(viewChange: Digest): void {
+    this.table.drop(viewChange);
   }
 
   settle(): Settled {
     return summary(this.table.drain());
   }
 
+  endTurn(): void {
+    this.table.endTurn();
+  }
+
   certificate(vote: Vote): number[] {
-    const name = { phase: "prepare", ...full(vote), signers: 0 } as unknown as Parameters<VoteTable["signature"]>[0];
+    return this.held("prepare", vote);
+  }
+
+  checkpointCertificate(vote: Vote): number[] {
+    return this.held("checkpoint", vote);
+  }
+
+  private held(phase: "prepare" | "checkpoint", vote: Vote): number[] {
+    const name = { phase, ...full(vote), signers: EMPTY_SET };
     return everyReplica.filter((replica) => this.table.signature(name, replica as ReplicaId) !== undefined);
+  }
+
+  private signCheckpoint(from: number, vote: Vote): Uint8Array {
+    return this.keyring.sign(from, MessageType.checkpoint, proposalBytes(full(vote)).subarray(8));
   }
 
   private sign(type: number, from: number, vote: Vote): Uint8Array {
@@ -165,13 +233,47 @@ class Native implements VoteTableForm {
   }
 
   checkpoint(from: number, vote: Vote): boolean {
-    const signature = this.signer(from).sign(
-      this.cluster,
-      0,
-      MessageType.checkpoint,
-      proposalBytes(full(vote)).subarray(8),
-    );
+    const signature = this.signCheckpoint(from, vote);
     return this.table.offerCheckpoint(from, vote.sequence, bytesOf(vote.digest), signature) === -1;
+  }
+
+  own(vote: Vote): void {
+    const { view, sequence } = full(vote);
+    this.table.fileOwn(view, sequence, bytesOf(vote.digest), this.sign(MessageType.prepare, ME, vote));
+  }
+
+  newView(view: number, first: number, digests: readonly Digest[]): void {
+    const signatures = digests.map((named, index) =>
+      this.sign(MessageType.prePrepare, view % N, { view, sequence: first + index, digest: named }),
+    );
+    this.table.keepNewView(view, first, Buffer.concat(digests.map(bytesOf)), Buffer.concat(signatures));
+  }
+
+  forgetNewView(view: number): void {
+    this.table.forgetNewView(view);
+  }
+
+  keep(vote: Vote): void {
+    const { view, sequence } = full(vote);
+    this.table.nameCertificate(view, sequence, bytesOf(vote.digest));
+  }
+
+  stable({ sequence, digest: named }: Vote, signers: readonly number[]): void {
+    this.table.stable(sequence, bytesOf(named), setOf(...(signers as ReplicaId[])));
+  }
+
+  carry(viewChange: Digest, vote: Vote, signers: readonly number[]): void {
+    const signatures = Buffer.concat(signers.map((signer) => this.signCheckpoint(signer, vote)));
+    const set = setOf(...(signers as ReplicaId[]));
+    this.table.carry(bytesOf(viewChange), vote.sequence, bytesOf(vote.digest), set, signatures);
+  }
+
+  drop(viewChange: Digest): void {
+    this.table.dropCarried(bytesOf(viewChange));
+  }
+
+  endTurn(): void {
+    this.table.turnIsOver();
   }
 
   settle(): Settled {
@@ -183,8 +285,16 @@ class Native implements VoteTableForm {
 
   certificate(vote: Vote): number[] {
     const { view, sequence } = full(vote);
-    const held = this.table.certificate(view, sequence, bytesOf(vote.digest));
-    return Array.from({ length: held.length / 65 }, (_, index) => held[65 * index] as number);
+    return signersOf(this.table.certificate(view, sequence, bytesOf(vote.digest)));
+  }
+
+  checkpointCertificate(vote: Vote): number[] {
+    return signersOf(this.table.checkpointCertificate(vote.sequence, bytesOf(vote.digest)));
+  }
+
+  private signCheckpoint(from: number, vote: Vote): Uint8Array {
+    const payload = proposalBytes(full(vote)).subarray(8);
+    return this.signer(from).sign(this.cluster, 0, MessageType.checkpoint, payload);
   }
 
   private sign(type: number, from: number, vote: Vote): Uint8Array {
@@ -196,6 +306,11 @@ class Native implements VoteTableForm {
     if (signer === undefined) throw new RangeError(`no replica ${replica}`);
     return signer;
   }
+}
+
+/** From `u8 replica | signature` each. */
+function signersOf(held: Uint8Array): number[] {
+  return Array.from({ length: held.length / 65 }, (_, index) => held[65 * index] as number);
 }
 
 function full({ view = 0, sequence, digest: named }: Vote): { view: View; sequence: Sequence; digest: Digest } {

@@ -3,7 +3,8 @@
  *
  * What is written is our own, so a value out of range is our bug and throws.
  */
-import type { BatchContent, FetchKind, Outgoing } from "../protocol/messages.ts";
+import type { BatchContent, CertificateName, FetchKind, NewView, Outgoing, ViewChange } from "../protocol/messages.ts";
+import { newViewName } from "../protocol/new-view.ts";
 import type { ClientKey, Digest, ReplicaSet, Sequence, View } from "../protocol/types.ts";
 import { writeBatch, writeDigests } from "./batch.ts";
 import { Writer } from "./bytes.ts";
@@ -11,7 +12,8 @@ import { writeReply } from "./client.ts";
 import type { Reply } from "./client.ts";
 import { encodeBody, encodeOutgoing, MessageType } from "./messages.ts";
 import type { Bodies, BodyName } from "./messages.ts";
-import { writeNamed } from "./status.ts";
+import { writeKind, writeNamed } from "./status.ts";
+import { requireSource, writeViewChange } from "./viewChange.ts";
 import type { SignatureSource } from "./viewChange.ts";
 
 /** The kinds of action records. */
@@ -28,15 +30,21 @@ export const ActionKind = {
   window: 10,
   room: 11,
   stable: 12,
+  seal: 13,
+  forget: 14,
+  sendKept: 15,
+  keep: 16,
 } as const;
 
 /** Collects the actions of one turn; reused from turn to turn by `reset`. */
 export class ActionWriter {
   readonly #writer: Writer;
   readonly #signatures: SignatureSource | undefined;
+  /** The view of the NEW_VIEW that the addon keeps since it was encoded. */
+  #newView: View | undefined;
 
   /**
-   * @param signatures Who holds the signatures that VIEW_CHANGE and NEW_VIEW carry.
+   * @param signatures Who holds the signatures that VIEW_CHANGE and NEW_VIEW carry; without it neither can be written.
    * @param initialBytes Memory to start with; it grows up to `WRITER_BYTES_MAX`.
    */
   constructor(signatures?: SignatureSource, initialBytes = 64 * 1024) {
@@ -57,15 +65,39 @@ export class ActionWriter {
     this.#writer.reset();
   }
 
+  /** A VIEW_CHANGE leaves as the bytes that its digest names, and so does a NEW_VIEW once it was encoded here. */
   send(to: ReplicaSet, message: Outgoing): void {
-    const place = this.#open(ActionKind.send);
-    this.#writer.set(to);
-    this.#writer.u8(MessageType[message.type]);
-    encodeOutgoing(this.#writer, message, this.#signatures);
+    if (message.type === "viewChange") return this.#sendKept(to, message.digest);
+    if (message.type === "newView") return this.#sendNewView(to, message);
+    this.#sendEncoded(to, message);
+  }
+
+  /** Has our VIEW_CHANGE encoded, signed and kept; answered by a `sealed` input. */
+  seal(message: Omit<ViewChange, "digest">): void {
+    const place = this.#open(ActionKind.seal);
+    writeViewChange(this.#writer, message, requireSource(this.#signatures));
     this.#writer.closeLength(place);
   }
 
-  /** Sends what the shell itself has to say: answers to fetches, steps of state transfer. */
+  /** Lets go of VIEW_CHANGEs, or of NEW_VIEWs by the names that fetches give them. */
+  forget(what: "viewChange" | "newView", digests: readonly Digest[]): void {
+    const place = this.#open(ActionKind.forget);
+    writeKind(this.#writer, what);
+    writeDigests(this.#writer, digests);
+    this.#writer.closeLength(place);
+  }
+
+  /** The signatures of a prepared certificate stay until its sequence is stable or another is named for it, in whatever view. */
+  keep({ view, sequence, digest, signers }: CertificateName): void {
+    const place = this.#open(ActionKind.keep);
+    this.#writer.u53(view);
+    this.#writer.u53(sequence);
+    this.#writer.digest(digest);
+    this.#writer.set(signers);
+    this.#writer.closeLength(place);
+  }
+
+  /** Sends what the shell itself has to say: steps of state transfer. */
   sendBody<K extends BodyName>(to: ReplicaSet, name: K, body: Bodies[K]): void {
     const place = this.#open(ActionKind.send);
     this.#writer.set(to);
@@ -146,9 +178,33 @@ export class ActionWriter {
     this.#writer.closeLength(place);
   }
 
-  stable(sequence: Sequence): void {
+  /** A checkpoint is stable; the signatures of `signers` are kept aside until the next one. */
+  stable(sequence: Sequence, digest: Digest, signers: ReplicaSet): void {
     const place = this.#open(ActionKind.stable);
     this.#writer.u53(sequence);
+    this.#writer.digest(digest);
+    this.#writer.set(signers);
+    this.#writer.closeLength(place);
+  }
+
+  #sendNewView(to: ReplicaSet, message: NewView): void {
+    if (this.#newView === message.view) return this.#sendKept(to, newViewName(message.view));
+    this.#sendEncoded(to, message);
+    this.#newView = message.view;
+  }
+
+  #sendEncoded(to: ReplicaSet, message: Outgoing): void {
+    const place = this.#open(ActionKind.send);
+    this.#writer.set(to);
+    this.#writer.u8(MessageType[message.type]);
+    encodeOutgoing(this.#writer, message, this.#signatures);
+    this.#writer.closeLength(place);
+  }
+
+  #sendKept(to: ReplicaSet, digest: Digest): void {
+    const place = this.#open(ActionKind.sendKept);
+    this.#writer.set(to);
+    this.#writer.digest(digest);
     this.#writer.closeLength(place);
   }
 

@@ -1,5 +1,5 @@
 /** Votes, and what names a batch: PRE_PREPARE, PREPARE, COMMIT, CHECKPOINT, DECIDED, FETCHED_BATCH. Bodies, without signature. */
-import type { BatchContent, Checkpoint, Decided, Phase, PrePrepare, Vote } from "../protocol/messages.ts";
+import type { BatchContent, Checkpoint, Decided, FetchedBatch, Phase, PrePrepare, Vote } from "../protocol/messages.ts";
 import type { AgreedTime, Digest, Sequence, View } from "../protocol/types.ts";
 import { DIGEST_BYTES } from "./bytes.ts";
 import type { Reader, Writer } from "./bytes.ts";
@@ -68,4 +68,9 @@ export function readDecided(reader: Reader, digest: Digest): Decided {
   const sequence = reader.u53() as Sequence;
   const time = reader.u53() as AgreedTime;
   return { type: "decided", sequence, time, bundles: readDigests(reader), digest };
+}
+
+/** `digest` is the batch digest that the receiver computed from these bytes; the body is that of {@link writeBatch}. */
+export function readFetchedBatch(reader: Reader, digest: Digest): FetchedBatch {
+  return { type: "fetchedBatch", ...readBatch(reader), digest };
 }

@@ -272,6 +272,16 @@ export class Reader {
     return this.#bytes.subarray(at, at + count);
   }
 
+  /** Passes over the next `count` bytes. */
+  skip(count: number): void {
+    this.#take(count);
+  }
+
+  /** A view of what was read from position `start` on, not a copy. */
+  since(start: number): Uint8Array {
+    return this.#bytes.subarray(start, this.#position);
+  }
+
   /** A view of u32 length and so many bytes, not a copy. */
   bytes(): Uint8Array {
     return this.raw(this.count32(1));

@@ -1,14 +1,14 @@
 /**
  * Every message of `WIRE.md` §4 as canonical bytes, and back. Bodies are payloads without the sender's signature, which whoever
- * holds the key appends; the families are in `batch.ts`, `viewChange.ts`, `status.ts` and `client.ts`.
+ * holds the key appends; the families are in `batch.ts`, `viewChange.ts`, `status.ts`, `state.ts` and `client.ts`.
  */
 import type {
-  BatchContent,
   Checkpoint,
   Complaint,
   Control,
   Decided,
   Fetch,
+  FetchedBatch,
   Outgoing,
   PrePrepare,
   StateFetch,
@@ -24,6 +24,7 @@ import { decode, malformed, SIGNATURE_BYTES } from "./bytes.ts";
 import type { DecodeResult, Reader, Writer } from "./bytes.ts";
 import * as client from "./client.ts";
 import type { Bundle, Busy, Read, ReadAnswer, Reply } from "./client.ts";
+import * as state from "./state.ts";
 import * as status from "./status.ts";
 import * as viewChange from "./viewChange.ts";
 import type { Certificate, DecodedNewView, DecodedViewChange, SignatureSource } from "./viewChange.ts";
@@ -115,7 +116,7 @@ export interface Bodies {
   readonly fetch: Fetch;
   readonly unavailable: Unavailable;
   readonly fetchedBundle: Bundle;
-  readonly fetchedBatch: BatchContent;
+  readonly fetchedBatch: FetchedBatch;
   readonly fetchedViewChange: DecodedViewChange & { readonly from: ReplicaId };
   readonly fetchedNewView: DecodedNewView;
   readonly stateFetch: StateFetch;
@@ -167,7 +168,7 @@ const CODECS: { readonly [K in BodyName]: BodyCodec<Bodies[K]> } = {
   fetch: { signed: false, read: (reader) => status.readNamed(reader, "fetch"), write: status.writeNamed },
   unavailable: { signed: false, read: (reader) => status.readNamed(reader, "unavailable"), write: status.writeNamed },
   fetchedBundle: BUNDLE,
-  fetchedBatch: { signed: false, read: (reader) => batch.readBatch(reader), write: batch.writeBatch },
+  fetchedBatch: { signed: false, read: batch.readFetchedBatch, write: batch.writeBatch },
   fetchedViewChange: {
     signed: true,
     read: (reader, digest) => ({ from: viewChange.readReplica(reader), ...VIEW_CHANGE.read(reader, digest) }),
@@ -177,8 +178,8 @@ const CODECS: { readonly [K in BodyName]: BodyCodec<Bodies[K]> } = {
     },
   },
   fetchedNewView: NEW_VIEW,
-  stateFetch: { signed: false, read: status.readStateFetch, write: status.writeStateFetch },
-  stateNodes: { signed: false, read: status.readStateNodes, write: status.writeStateNodes },
+  stateFetch: { signed: false, read: state.readStateFetch, write: state.writeStateFetch },
+  stateNodes: { signed: false, read: state.readStateNodes, write: state.writeStateNodes },
   read: { signed: false, read: client.readRead, write: client.writeRead },
   readAnswer: { signed: false, read: client.readReadAnswer, write: client.writeReadAnswer },
 };
@@ -195,7 +196,7 @@ export function encodeBody<K extends BodyName>(writer: Writer, name: K, body: Bo
 
 /**
  * Reads a payload without its sender's signature.
- * @param digest What the message is known by where the wire does not say it (PRE_PREPARE, DECIDED, VIEW_CHANGE); computed by whoever verified it.
+ * @param digest What the message is known by where the wire does not say it (PRE_PREPARE, DECIDED, FETCHED_BATCH, VIEW_CHANGE); computed by whoever verified it.
  */
 export function decodeBody<K extends BodyName>(
   name: K,
@@ -235,15 +236,15 @@ export function decodePayload(type: number, payload: Uint8Array, digest: Digest 
 export function encodeOutgoing(writer: Writer, message: Outgoing, signatures: SignatureSource | undefined): void {
   switch (message.type) {
     case "viewChange":
-      return viewChange.writeViewChange(writer, message, requireSource(signatures));
+      return viewChange.writeViewChange(writer, message, viewChange.requireSource(signatures));
     case "newView":
-      return viewChange.writeNewView(writer, message, requireSource(signatures));
+      return viewChange.writeNewView(writer, message, viewChange.requireSource(signatures));
     default:
       return (CODECS[message.type] as BodyCodec<typeof message>).write(writer, message);
   }
 }
 
-/** The types that reach the core one by one, or the walk of the state. */
+/** The types that reach the core one by one. */
 const CONTROL: ReadonlySet<MessageTypeName> = new Set<Control["type"]>([
   "prePrepare",
   "checkpoint",
@@ -252,8 +253,7 @@ const CONTROL: ReadonlySet<MessageTypeName> = new Set<Control["type"]>([
   "status",
   "decided",
   "complaint",
-  "fetch",
-  "unavailable",
+  "fetchedBatch",
 ]);
 
 /** Reads the body of a message for the core; certificates come without their signatures. `digest` as in {@link decodeBody}. */
@@ -265,11 +265,6 @@ export function decodeControl(type: number, body: Uint8Array, digest: Digest): D
     if (name === "newView") return NEW_VIEW.read(reader, digest).message;
     return CODECS[name as Exclude<Control["type"], "viewChange" | "newView">].read(reader, digest);
   });
-}
-
-function requireSource(signatures: SignatureSource | undefined): SignatureSource {
-  if (signatures === undefined) throw new Error("a message that carries certificates needs a source of signatures");
-  return signatures;
 }
 
 /** The signatures that came with a decoded message, in the order in which encoding it again asks for them. */

@@ -1,5 +1,5 @@
-/** Repair: STATUS, COMPLAINT, FETCH, UNAVAILABLE; and the walk of the state, STATE_FETCH and STATE_NODES. All rest on their channel. */
-import type { Complaint, FetchKind, StateFetch, StateNodes, Status } from "../protocol/messages.ts";
+/** Repair: STATUS, COMPLAINT, FETCH, UNAVAILABLE. All rest on their channel. */
+import type { Complaint, FetchKind, Status } from "../protocol/messages.ts";
 import type { Digest, Sequence, View } from "../protocol/types.ts";
 import { readDigests } from "./batch.ts";
 import { DIGEST_BYTES, malformed, WINDOW_MAX } from "./bytes.ts";
@@ -57,9 +57,14 @@ export function readComplaint(reader: Reader): Complaint {
   return { type: "complaint", view: reader.u53() as View };
 }
 
+/** What a fetch is for, as one byte. */
+export function writeKind(writer: Writer, kind: FetchKind): void {
+  writer.choice(FETCH_KINDS, kind);
+}
+
 /** The body of FETCH and UNAVAILABLE. */
 export function writeNamed(writer: Writer, message: { readonly kind: FetchKind; readonly digest: Digest }): void {
-  writer.choice(FETCH_KINDS, message.kind);
+  writeKind(writer, message.kind);
   writer.digest(message.digest);
 }
 
@@ -68,31 +73,6 @@ export function readNamed<T extends "fetch" | "unavailable">(
   type: T,
 ): { readonly type: T; readonly kind: FetchKind; readonly digest: Digest } {
   return { type, kind: reader.choice(FETCH_KINDS), digest: reader.digest() };
-}
-
-export function writeStateFetch(writer: Writer, message: StateFetch): void {
-  writer.u53(message.sequence);
-  writeList(writer, message.digests);
-}
-
-export function readStateFetch(reader: Reader): StateFetch {
-  const sequence = reader.u53() as Sequence;
-  return { type: "stateFetch", sequence, digests: readDigests(reader, reader.count16(DIGEST_BYTES)) };
-}
-
-export function writeStateNodes(writer: Writer, message: StateNodes): void {
-  writer.u53(message.sequence);
-  writer.u16(message.nodes.length);
-  for (const node of message.nodes) writer.bytes(node);
-}
-
-/** The nodes are views of the input. */
-export function readStateNodes(reader: Reader): StateNodes {
-  const sequence = reader.u53() as Sequence;
-  const count = reader.count16(4);
-  const nodes: Uint8Array[] = [];
-  for (let i = 0; i < count; i++) nodes.push(reader.bytes());
-  return { type: "stateNodes", sequence, nodes };
 }
 
 function writeList(writer: Writer, digests: readonly Digest[]): void {

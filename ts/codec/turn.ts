@@ -56,6 +56,7 @@ export const InputKind = {
   batch: 7,
   link: 8,
   rejected: 9,
+  sealed: 10,
 } as const;
 
 /** The content of a batch whose bodies are held, for execution. */
@@ -76,24 +77,24 @@ export interface RejectedRecord {
 }
 
 /** The types of messages that the shell handles without the core. */
-export type ShellMessageName = "fetchedBatch" | "fetchedNewView" | "stateFetch" | "stateNodes";
+export type ShellMessageName = "stateFetch" | "stateNodes";
 
 /** A message for the shell; its bytes stay valid after the turn. */
 export type PeerRecord = {
   readonly [K in ShellMessageName]: {
     readonly kind: "peer";
-    /** Who sent it, which for what was fetched is not who made it. */
     readonly from: ReplicaId;
     readonly name: K;
-    /** Batch digest of FETCHED_BATCH, otherwise zero. */
-    readonly digest: Digest;
     readonly body: Bodies[K];
   };
 }[ShellMessageName];
 
 /** What a turn brings: inputs of the core, and records for the shell. */
 export type TurnInput =
-  | Extract<Input, { readonly kind: "control" | "votes" | "conflict" | "request" | "assembled" | "body" | "link" }>
+  | Extract<
+      Input,
+      { readonly kind: "control" | "votes" | "conflict" | "sealed" | "request" | "assembled" | "body" | "link" }
+    >
   | BatchRecord
   | RejectedRecord
   | PeerRecord;
@@ -154,6 +155,8 @@ function readRecord(kind: number, record: Reader): TurnInput {
       return { kind: "link", peer: readPeer(record), up: record.boolean() };
     case InputKind.rejected:
       return readRejected(record);
+    case InputKind.sealed:
+      return { kind: "sealed", target: record.u53() as View, digest: record.digest() };
     default:
       return malformed("unknownType");
   }
@@ -166,18 +169,11 @@ function readControl(record: Reader): TurnInput {
   const body = record.raw(record.remaining);
   const name = typeName(type);
   switch (name) {
-    case "fetchedViewChange": {
-      // It counts as its signer's, whoever passed it on.
-      const decoded = decodeBody(name, body, digest);
-      return decoded.ok ? controlInput(decoded.message.from, decoded.message.message) : refused(from);
-    }
-    case "fetchedBatch":
-    case "fetchedNewView":
     case "stateFetch":
     case "stateNodes": {
       // Parts of it are views of what it is read from, and the turn's buffer is used again.
-      const decoded = decodeBody(name, body.slice(), digest);
-      return decoded.ok ? ({ kind: "peer", from, name, digest, body: decoded.message } as PeerRecord) : refused(from);
+      const decoded = decodeBody(name, body.slice());
+      return decoded.ok ? ({ kind: "peer", from, name, body: decoded.message } as PeerRecord) : refused(from);
     }
     default: {
       const decoded = decodeControl(type, body, digest);

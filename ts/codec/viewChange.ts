@@ -18,6 +18,12 @@ export interface SignatureSource {
   proposal(view: View, sequence: Sequence, digest: Digest): Uint8Array;
 }
 
+/** @throws Error where there is none: whoever writes a message with certificates holds their signatures. */
+export function requireSource(source: SignatureSource | undefined): SignatureSource {
+  if (source === undefined) throw new Error("a message that carries certificates needs a source of signatures");
+  return source;
+}
+
 /** A certificate with its signatures by replica ascending, 64 bytes each; `signatures` is a view of the input. */
 export interface Certificate {
   readonly name: CertificateName;
@@ -39,7 +45,7 @@ export interface DecodedNewView {
 /** view, sequence, digest and signers. */
 const PREPARED_BYTES_MIN = 8 + 8 + DIGEST_BYTES + 4;
 
-export function writeViewChange(writer: Writer, message: ViewChange, source: SignatureSource): void {
+export function writeViewChange(writer: Writer, message: Omit<ViewChange, "digest">, source: SignatureSource): void {
   writer.u53(message.target);
   const { stable } = message;
   writer.u53(stable === undefined ? 0 : stable.sequence);

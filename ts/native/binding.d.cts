@@ -42,9 +42,11 @@ export declare class NativeReactor {
   get localPort(): number
   /** Where a replica is reached from now on. */
   setMemberAddress(replica: number, address: string): void
+  /** Smoothed round trip time to each replica in milliseconds; NaN where there is none. */
+  roundTrips(): Float64Array
   /**
    * Signatures of `signers` under a prepared certificate, 64 bytes each by replica ascending, or
-   * fewer bytes where one of them is not held.
+   * fewer bytes where one of them is not held. Ours is made where it is missing.
    */
   preparedCertificate(view: number, sequence: number, digest: Uint8Array, signers: number): Uint8Array
   /** The same for a stable checkpoint. */
@@ -101,6 +103,26 @@ export declare class NativeVoteTable {
   offerPrepare(from: number, view: number, sequence: number, digest: Uint8Array, signature: Uint8Array): number
   /** A COMMIT from the connection of `from`. */
   offerCommit(from: number, view: number, sequence: number, digest: Uint8Array): number
+  /**
+   * A NEW-VIEW whose signatures are verified: 32 bytes per digest from sequence `first` on, 64 per
+   * signature.
+   */
+  keepNewView(view: number, first: number, digests: Uint8Array, signatures: Uint8Array): void
+  /** FORGET of a NEW-VIEW. */
+  forgetNewView(view: number): void
+  /** KEEP: the core named this prepared certificate. */
+  nameCertificate(view: number, sequence: number, digest: Uint8Array): void
+  /** STABLE; `signers` is a set. */
+  stable(sequence: number, digest: Uint8Array, signers: number): void
+  /**
+   * The stable certificate of a verified VIEW-CHANGE: `signers` is a set, `signatures` theirs by
+   * replica ascending.
+   */
+  carry(viewChange: Uint8Array, sequence: number, digest: Uint8Array, signers: number, signatures: Uint8Array): void
+  /** FORGET of a VIEW-CHANGE. */
+  dropCarried(viewChange: Uint8Array): void
+  /** What the last [`NativeVoteTable::settle`] returned was read, and what it led to is done. */
+  turnIsOver(): void
   /** A PRE-PREPARE header of its view's primary. */
   offerProposal(view: number, sequence: number, digest: Uint8Array, signature: Uint8Array): number
   /** A CHECKPOINT from the connection of `from`. */
@@ -244,6 +266,10 @@ export interface NativeReactorStatistics {
   batches: number
   /** (view, sequence) pairs in the vote table. */
   voteSlots: number
+  /** VIEW-CHANGEs and NEW-VIEWs kept. */
+  messagesKept: number
+  /** Their bytes. */
+  messageBytes: number
   /** Bytes of inputs that wait for the next turn. */
   inputBytesWaiting: number
   /** Calls of `turn`: crossings of the border, one each. */
@@ -262,6 +288,8 @@ export interface NativeReactorStatistics {
   signaturesVerified: number
   /** The largest batch. */
   verifyBatchMax: number
+  /** Votes in VIEW-CHANGEs and NEW-VIEWs that were verified before. */
+  votesKnown: number
   /** Signatures made. */
   signaturesMade: number
 }

@@ -105,7 +105,15 @@ export class Reactor {
     typed(() => this.#native.setMemberAddress(replica, address));
   }
 
-  /** Verified signatures of `signers` (a set) under a prepared certificate, by replica ascending, 64 bytes each; fewer where one is not held. */
+  /** Smoothed round trip time to each replica in milliseconds, in the order of their numbers; NaN where there is none. */
+  roundTrips(): Float64Array {
+    return typed(() => this.#native.roundTrips());
+  }
+
+  /**
+   * Verified signatures of `signers` (a set) under a prepared certificate, by replica ascending, 64 bytes each; fewer where one is
+   * not held. Ours is made where it is missing, and counts as sent.
+   */
   preparedCertificate(view: number, sequence: number, digest: Uint8Array, signers: number): Uint8Array {
     return typed(() => this.#native.preparedCertificate(view, sequence, digest, signers));
   }

@@ -14,9 +14,13 @@ import type { BundleReply } from "../state/batch-record.ts";
 import type { ExecutionOutcome } from "./execution-host.ts";
 import type { ExecutionPort } from "./execution-port.ts";
 import type { JournalPort } from "./journal-port.ts";
+import { signaturesOf } from "./signatures.ts";
 
 /** Longest sleep in one native call, so that messages of other threads and the end of this one are never late. */
 const SLEEP_MAX_MS = 50;
+
+/** How often the core hears of round trips: an estimate that is a second old is still one. */
+const ROUND_TRIPS_EVERY_MS = 1000;
 
 /** Results in one REPLY: half of what a frame of the client lane holds, so that the last one added always fits. */
 const REPLY_BYTES_MAX = 512 * 1024;
@@ -52,7 +56,7 @@ interface PendingBatch {
 
 export class ReactorLoop {
   readonly #parts: LoopParts;
-  readonly #writer = new ActionWriter();
+  readonly #writer: ActionWriter;
   readonly #output = new Uint8Array(OUTPUT_BYTES_MIN);
   readonly #records: TurnInput[] = [];
   readonly #outcomes: ExecutionOutcome[] = [];
@@ -65,10 +69,12 @@ export class ReactorLoop {
   #acknowledged = 0 as Lsn;
   #room = { bundles: -1, bytes: -1 };
   #proposed = false;
+  #roundTripsAt = 0;
   turns = 0;
 
   constructor(parts: LoopParts) {
     this.#parts = parts;
+    this.#writer = new ActionWriter(signaturesOf(parts.reactor));
   }
 
   /** The first input: what this replica restarts from. */
@@ -92,6 +98,7 @@ export class ReactorLoop {
     for (const record of this.#records) this.#sort(record, inputs, now);
     this.#records.length = 0;
     this.#collect(inputs, now);
+    this.#measure(inputs, now);
     for (const input of orderTurn(inputs)) this.#step(input, now);
     const deadline = this.#parts.core.deadline();
     if (deadline !== undefined && deadline <= now)
@@ -178,6 +185,13 @@ export class ReactorLoop {
     this.#outcomes.length = 0;
   }
 
+  #measure(inputs: Input[], now: Instant): void {
+    if (now < this.#roundTripsAt) return;
+    this.#roundTripsAt = now + ROUND_TRIPS_EVERY_MS;
+    const milliseconds = Array.from(this.#parts.reactor.roundTrips(), (rtt) => (Number.isNaN(rtt) ? undefined : rtt));
+    inputs.push({ kind: "roundTrips", milliseconds });
+  }
+
   #step(input: Input, now: Instant): void {
     for (const action of this.#parts.core.step(input, now)) {
       this.#parts.observer.onAction(action, now);
@@ -207,7 +221,12 @@ export class ReactorLoop {
     const writer = this.#writer;
     switch (action.kind) {
       case "persist":
+        if (action.record.type === "prepared") writer.keep(action.record.certificate);
         return this.#parts.journal.append(action.lsn, action.record);
+      case "seal":
+        return writer.seal(action.message);
+      case "forget":
+        return writer.forget(action.what, action.digests);
       case "send":
         this.#proposed ||= action.message.type === "prePrepare";
         return writer.send(action.to, action.message);
@@ -239,12 +258,14 @@ export class ReactorLoop {
         return this.#parts.observer.onCommit(action.through);
       case "stable":
         this.#parts.execution.give({ kind: "stable", sequence: action.sequence });
-        return writer.stable(action.sequence);
+        return writer.stable(action.sequence, action.digest, action.signers);
       case "window":
         return writer.window(action.low, action.high, action.view, action.pending);
       case "undo":
       case "install":
       case "accuse":
+      case "diverged":
+      case "viewLeft":
       case "viewChanged":
       case "ignored":
       case "halt":

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use byzantine_crypto::{Domain, Item, PublicKey, verify_batch};
+use byzantine_crypto::{Domain, Item, PublicKey, sha256_parts, verify_batch};
 
 use crate::wire::{Digest, Name, SIGNATURE_LENGTH, Signature};
 
@@ -63,6 +63,20 @@ pub struct Check {
     pub signature: Signature,
 }
 
+impl Check {
+    /// Names a replica's vote with its signature; none for anything else.
+    pub fn vote_key(&self) -> Option<Digest> {
+        match (&self.signer, &self.signed) {
+            (Signer::Client(_), _) | (_, Signed::Payload(_)) => None,
+            (Signer::Member(signer), signed) => Some(sha256_parts(&[
+                &[*signer, self.message_type],
+                signed.bytes(),
+                &self.signature,
+            ])),
+        }
+    }
+}
+
 /// The members' keys and the cluster's domain.
 #[derive(Clone, Debug)]
 pub struct Verifier {
@@ -87,7 +101,8 @@ impl Verifier {
     }
 
     /// The verdict on each check. A check of a replica that is no member is false.
-    pub fn verdicts(&self, checks: &[Check]) -> Vec<bool> {
+    pub fn verdicts<'a>(&self, checks: impl IntoIterator<Item = &'a Check>) -> Vec<bool> {
+        let checks: Vec<&Check> = checks.into_iter().collect();
         let contexts: Vec<_> = checks
             .iter()
             .map(|check| self.domain.prefix(check.message_type))

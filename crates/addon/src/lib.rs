@@ -1,8 +1,9 @@
 //! The addon: the only crate that knows Node-API.
 //!
 //! - [`wire`]: the formats of `ts/codec/WIRE.md`; [`records`]: those between TypeScript and here.
-//! - [`vote_table`], [`bodies`], [`manifests`], [`fetches`], [`clients`]: what is stored.
-//! - [`checks`]: signatures, verified in one batch per turn; [`rejections`], [`traffic`]: counters.
+//! - [`vote_table`], [`bodies`], [`manifests`], [`messages`], [`fetches`], [`clients`]: what is stored.
+//! - [`checks`]: signatures, verified in batches; [`verified`]: votes that need not be again;
+//!   [`budget`]: what a peer may ask for; [`rejections`], [`traffic`]: counters.
 //! - [`engine`]: a replica's side of a turn, without network; [`reactor`]: the turn with it.
 //! - [`transport_thread`]: an endpoint for programs that are no replica.
 //! - `binding`: what crosses Node-API, over all of these.
@@ -14,17 +15,20 @@
 #[cfg_attr(test, allow(dead_code))]
 mod binding;
 pub mod bodies;
+pub mod budget;
 pub mod checks;
 pub mod clients;
 pub mod engine;
 pub mod fetches;
 pub mod links;
 pub mod manifests;
+pub mod messages;
 pub mod reactor;
 pub mod records;
 pub mod rejections;
 pub mod traffic;
 pub mod transport_thread;
+pub mod verified;
 pub mod vote_table;
 pub mod wakers;
 pub mod wire;

@@ -50,6 +50,7 @@ pub struct Reactor {
     events: Vec<Event>,
     clients_paused: bool,
     turns: Turns,
+    started: Instant,
     runtime: Runtime,
 }
 
@@ -82,6 +83,7 @@ impl Reactor {
             events: Vec::new(),
             clients_paused: false,
             turns: Turns::default(),
+            started: Instant::now(),
             runtime,
         })
     }
@@ -102,7 +104,9 @@ impl Reactor {
             self.engine
                 .apply(action.map_err(Fault::Record)?, &self.endpoint)?;
         }
+        self.engine.actions_are_done();
         let deadline = Instant::now() + wait.min(SLEEP_MAX);
+        let started = self.started;
         let Self {
             runtime,
             endpoint,
@@ -119,6 +123,7 @@ impl Reactor {
                 for _ in 0..YIELDS {
                     tokio::task::yield_now().await;
                 }
+                engine.set_time(started.elapsed());
                 take_events(endpoint, engine, events);
                 pause_clients(endpoint, engine, clients_paused);
                 if engine.has_input() || Instant::now() >= deadline {
@@ -185,7 +190,8 @@ impl Reactor {
 /// Moves what arrived into the engine. While more records wait than one output holds, nothing is
 /// taken, and flow control holds the senders.
 fn take_events(endpoint: &Endpoint, engine: &mut Engine, events: &mut Vec<Event>) {
-    if engine.backlog() >= OUTPUT_BYTES_MIN || !endpoint.has_events() {
+    let is_idle = !endpoint.has_events() && !engine.is_unsettled();
+    if engine.backlog() >= OUTPUT_BYTES_MIN || is_idle {
         return;
     }
     endpoint.poll_events(events, POLL_BYTES);

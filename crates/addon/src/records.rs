@@ -3,7 +3,7 @@
 //! Not a wire format: both sides are one release, so an action that does not parse is our bug and
 //! ends the call with an error.
 
-use crate::wire::{Batch, DecodeError, Digest, FetchKind, Reader, Writer};
+use crate::wire::{Batch, DecodeError, Digest, FetchKind, Name, Reader, Writer};
 
 /// Kind and length before each body.
 const HEADER: usize = 5;
@@ -30,6 +30,8 @@ pub enum InputKind {
     Link = 8,
     /// Something was dropped.
     Rejected = 9,
+    /// Our VIEW-CHANGE is signed and kept.
+    Sealed = 10,
 }
 
 /// Records that wait to be read, in order. What does not fit into an output stays for the next.
@@ -127,7 +129,22 @@ pub enum Action<'a> {
     /// Requests are delivered only within it.
     Room { bundles: u32, bytes: u32 },
     /// A checkpoint is stable.
-    Stable { sequence: u64 },
+    Stable {
+        sequence: u64,
+        digest: Digest,
+        signers: u32,
+    },
+    /// Signs and keeps our VIEW-CHANGE.
+    Seal(&'a [u8]),
+    /// Lets go of VIEW-CHANGEs by digest, or of NEW-VIEWs by name.
+    Forget {
+        kind: FetchKind,
+        digests: &'a [Digest],
+    },
+    /// Sends a VIEW-CHANGE or NEW-VIEW of ours as it is kept.
+    SendKept { to: u32, digest: Digest },
+    /// The core named a prepared certificate.
+    Keep { name: Name, signers: u32 },
 }
 
 /// A record that does not parse.
@@ -227,6 +244,28 @@ fn parse(kind: u8, body: &[u8]) -> Result<Action<'_>, DecodeError> {
         },
         12 => Action::Stable {
             sequence: reader.u53()?,
+            digest: *reader.array()?,
+            signers: reader.set()?,
+        },
+        13 => Action::Seal(rest(&mut reader)?),
+        14 => Action::Forget {
+            kind: match FetchKind::from_u8(reader.u8()?)? {
+                kind @ (FetchKind::ViewChange | FetchKind::NewView) => kind,
+                _ => return Err(DecodeError::OutOfRange),
+            },
+            digests: digests(&mut reader)?,
+        },
+        15 => Action::SendKept {
+            to: reader.set()?,
+            digest: *reader.array()?,
+        },
+        16 => Action::Keep {
+            name: Name {
+                view: reader.u53()?,
+                sequence: reader.u53()?,
+                digest: *reader.array()?,
+            },
+            signers: reader.set()?,
         },
         _ => return Err(DecodeError::UnknownType),
     };
@@ -277,9 +316,11 @@ mod tests {
         let room = record(11, &[1, 0, 0, 0, 2, 0, 0, 0]);
         for (bad, error) in [
             (record(0, &[]), DecodeError::UnknownType),
-            (record(13, &[]), DecodeError::UnknownType),
-            (record(12, &[0; 7]), DecodeError::Truncated),
-            (record(12, &[0; 9]), DecodeError::Trailing),
+            (record(17, &[]), DecodeError::UnknownType),
+            (record(12, &[0; 43]), DecodeError::Truncated),
+            (record(12, &[0; 45]), DecodeError::Trailing),
+            (record(14, &[1, 0, 0, 0, 0]), DecodeError::OutOfRange),
+            (record(16, &[0xff; 52]), DecodeError::OutOfRange),
             (record(8, &[1, 0, 0, 0]), DecodeError::Truncated),
             (record(4, &[0, 0, 0, 0, 9]), DecodeError::OutOfRange),
             (record(1, &[0, 0, 0, 0x80, 0x21]), DecodeError::NotCanonical),

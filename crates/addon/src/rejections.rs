@@ -43,7 +43,8 @@ pub enum Reason {
     BatchTooLarge,
     /// An operation above the configured length.
     BundleTooLarge,
-    /// A body for which its sender's quota, or all memory for bodies, is used up.
+    /// A body for which its sender's quota, or all memory for bodies, is used up; a VIEW-CHANGE or
+    /// NEW-VIEW beyond what its sender may have verified, or beyond what is kept of its signer.
     OverQuota,
     /// An answer that nobody asked for.
     Unasked,

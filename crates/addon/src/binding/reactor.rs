@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use napi::bindgen_prelude::{Result, Uint8Array, Uint8ArraySlice};
+use napi::bindgen_prelude::{Float64Array, Result, Uint8Array, Uint8ArraySlice};
 use napi_derive::napi;
 
 use super::config::{NativeConfig, start_failure};
 use super::statistics::{NativeStatistics, of_reactor};
 use super::{counter, exact, exclusive, failure};
+use crate::engine::Fault;
 use crate::reactor::{OUTPUT_BYTES_MIN, Reactor};
 use crate::wire::{Name, Signature, types};
 
@@ -95,8 +96,24 @@ impl NativeReactor {
         Ok(())
     }
 
+    /// Smoothed round trip time to each replica in milliseconds; NaN where there is none.
+    #[napi(catch_unwind)]
+    pub fn round_trips(&mut self) -> Result<Float64Array> {
+        self.objects += 1;
+        let reactor = self.open()?;
+        let mut milliseconds = vec![f64::NAN; usize::from(reactor.engine().votes().quorums().n)];
+        for peer in reactor.statistics().peers {
+            if let (Some(place), Some(rtt)) =
+                (milliseconds.get_mut(usize::from(peer.peer)), peer.rtt)
+            {
+                *place = rtt.as_secs_f64() * 1000.0;
+            }
+        }
+        Ok(milliseconds.into())
+    }
+
     /// Signatures of `signers` under a prepared certificate, 64 bytes each by replica ascending, or
-    /// fewer bytes where one of them is not held.
+    /// fewer bytes where one of them is not held. Ours is made where it is missing.
     #[napi(catch_unwind)]
     pub fn prepared_certificate(
         &mut self,
@@ -110,8 +127,9 @@ impl NativeReactor {
             sequence: counter("sequence", sequence)?,
             digest: exact("digest", digest)?,
         };
-        let votes = self.open()?.engine().votes().certificate(&name);
-        Ok(self.pick(&votes, signers))
+        let engine = self.open()?.engine_mut();
+        let signatures = engine.prepared_certificate(&name, signers);
+        self.packed(signatures)
     }
 
     /// The same for a stable checkpoint.
@@ -123,13 +141,9 @@ impl NativeReactor {
         signers: u32,
     ) -> Result<Uint8Array> {
         let (sequence, digest) = (counter("sequence", sequence)?, exact("digest", digest)?);
-        let votes = self
-            .open()?
-            .engine()
-            .votes()
-            .checkpoints()
-            .certificate(sequence, &digest);
-        Ok(self.pick(&votes, signers))
+        let engine = self.open()?.engine_mut();
+        let signatures = engine.stable_certificate(sequence, &digest, signers);
+        self.packed(signatures)
     }
 
     /// Our PRE-PREPARE signature under (view, sequence, digest), 64 bytes; it is filed as sent.
@@ -197,15 +211,14 @@ impl NativeReactor {
             .ok_or_else(|| failure("CLOSED", "the reactor was shut down"))
     }
 
-    fn pick(&mut self, votes: &[(u8, Signature)], signers: u32) -> Uint8Array {
+    fn packed(
+        &mut self,
+        signatures: std::result::Result<Vec<Signature>, Fault>,
+    ) -> Result<Uint8Array> {
         self.objects += 1;
-        let picked = votes
-            .iter()
-            .filter(|(replica, _)| signers.checked_shr(u32::from(*replica)).unwrap_or(0) & 1 == 1);
-        picked
-            .flat_map(|(_, signature)| *signature)
-            .collect::<Vec<u8>>()
-            .into()
+        signatures
+            .map(|signatures| signatures.concat().into())
+            .map_err(|fault| failure("INVALID_ARGUMENT", fault))
     }
 }
 

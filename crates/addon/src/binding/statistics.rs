@@ -109,6 +109,10 @@ pub struct NativeReactorStatistics {
     pub batches: u32,
     /// (view, sequence) pairs in the vote table.
     pub vote_slots: u32,
+    /// VIEW-CHANGEs and NEW-VIEWs kept.
+    pub messages_kept: u32,
+    /// Their bytes.
+    pub message_bytes: f64,
     /// Bytes of inputs that wait for the next turn.
     pub input_bytes_waiting: f64,
     /// Calls of `turn`: crossings of the border, one each.
@@ -127,6 +131,8 @@ pub struct NativeReactorStatistics {
     pub signatures_verified: f64,
     /// The largest batch.
     pub verify_batch_max: f64,
+    /// Votes in VIEW-CHANGEs and NEW-VIEWs that were verified before.
+    pub votes_known: f64,
     /// Signatures made.
     pub signatures_made: f64,
 }
@@ -176,6 +182,7 @@ pub fn of_reactor(reactor: &Reactor, objects: u64) -> NativeStatistics {
     let (turns, work) = (reactor.turns(), engine.work());
     let (bodies, body_bytes, bundles_waiting) = engine.bodies().sizes();
     let (fetches, batches, vote_slots) = engine.depths();
+    let (messages_kept, message_bytes) = engine.kept_messages();
     let rejected = engine
         .rejections()
         .totals()
@@ -195,6 +202,8 @@ pub fn of_reactor(reactor: &Reactor, objects: u64) -> NativeStatistics {
         fetches: fetches as u32,
         batches: batches as u32,
         vote_slots: vote_slots as u32,
+        messages_kept: messages_kept as u32,
+        message_bytes: message_bytes as f64,
         input_bytes_waiting: engine.backlog() as f64,
         crossings: turns.calls as f64,
         objects_made: objects as f64,
@@ -204,6 +213,7 @@ pub fn of_reactor(reactor: &Reactor, objects: u64) -> NativeStatistics {
         verify_batches: work.verify_batches as f64,
         signatures_verified: work.verified as f64,
         verify_batch_max: work.verify_batch_max as f64,
+        votes_known: work.known as f64,
         signatures_made: work.signed as f64,
     };
     NativeStatistics {

@@ -4,6 +4,7 @@ use std::fmt;
 
 use byzantine_transport::Source;
 
+use super::frames::{ZERO, unsigned};
 use super::{BodyStatus, Engine};
 use crate::links::Links;
 use crate::records::{Action, InputKind, MalformedAction};
@@ -112,10 +113,15 @@ impl Engine {
                 pending,
             } => self.votes.set_window(low, high, view, pending),
             Action::Room { bundles, bytes } => self.bodies.set_room(bundles, bytes),
-            Action::Stable { sequence } => {
-                self.manifests.stable(sequence);
-                self.votes.stable(sequence);
-            }
+            Action::Stable {
+                sequence,
+                digest,
+                signers,
+            } => return self.stable(sequence, digest, signers),
+            Action::Seal(payload) => return self.seal(payload),
+            Action::Forget { kind, digests } => self.forget(kind, digests),
+            Action::SendKept { to, digest } => self.send_kept(to, &digest, links),
+            Action::Keep { name, signers } => return self.name_certificate(&name, signers),
         }
         Ok(())
     }
@@ -127,6 +133,9 @@ impl Engine {
         payload: &[u8],
         links: &impl Links,
     ) -> Result<(), Fault> {
+        if message_type == NEW_VIEW {
+            return self.send_new_view(to, payload, links);
+        }
         let signature = self.signature_for(message_type, payload)?;
         let signature = signature
             .as_ref()
@@ -170,7 +179,8 @@ impl Engine {
                 let message = Checkpoint::decode(payload, false).map_err(bad)?;
                 Some(self.sign_checkpoint(message.sequence, message.digest)?)
             }
-            VIEW_CHANGE | NEW_VIEW => Some(self.sign(message_type, payload)),
+            // It is sealed first, and then sent as it is kept.
+            VIEW_CHANGE => return Err(bad(DecodeError::UnknownType)),
             _ => None,
         })
     }
@@ -202,7 +212,11 @@ impl Engine {
         Ok(signature)
     }
 
-    fn sign_checkpoint(&mut self, sequence: u64, digest: &Digest) -> Result<Signature, Fault> {
+    pub(super) fn sign_checkpoint(
+        &mut self,
+        sequence: u64,
+        digest: &Digest,
+    ) -> Result<Signature, Fault> {
         let me = self.quorums.me;
         let contradiction = Fault::Contradiction {
             message_type: CHECKPOINT,
@@ -224,7 +238,7 @@ impl Engine {
         Ok(signature)
     }
 
-    fn sign(&mut self, message_type: u8, payload: &[u8]) -> Signature {
+    pub(super) fn sign(&mut self, message_type: u8, payload: &[u8]) -> Signature {
         self.work.signed += 1;
         self.secret
             .sign(&[&self.domain.prefix(message_type), payload])
@@ -251,9 +265,7 @@ impl Engine {
     }
 
     fn fetch(&mut self, from: u32, kind: FetchKind, digest: Digest, links: &impl Links) {
-        if kind == FetchKind::Bundle && self.bodies.holds(&digest) {
-            // It is here and only waits for room.
-            let _ = self.bodies.pin(&[digest]);
+        if self.is_at_hand(kind, &digest) {
             return;
         }
         let asked: Vec<u8> = replicas(from & !(1 << self.quorums.me))
@@ -261,7 +273,7 @@ impl Engine {
             .collect();
         let set = asked.iter().fold(0, |set, replica| set | 1 << replica);
         if !self.fetches.ask(kind, digest, set) {
-            self.report_body(kind, &digest, BodyStatus::Unavailable);
+            self.report_body(&digest, BodyStatus::Unavailable);
             return;
         }
         for replica in asked {
@@ -272,6 +284,30 @@ impl Engine {
                 links,
             );
         }
+    }
+
+    /// What is held is handed up without asking anybody.
+    fn is_at_hand(&mut self, kind: FetchKind, digest: &Digest) -> bool {
+        let (message_type, kept, name) = match kind {
+            FetchKind::Bundle if self.bodies.holds(digest) => {
+                // It only waits for room.
+                let _ = self.bodies.pin(&[*digest]);
+                return true;
+            }
+            FetchKind::Bundle | FetchKind::Batch => return false,
+            FetchKind::ViewChange => (VIEW_CHANGE, self.messages.view_change(digest), *digest),
+            FetchKind::NewView => (NEW_VIEW, self.kept_new_view(digest), ZERO),
+        };
+        let Some(kept) = kept.cloned() else {
+            return false;
+        };
+        self.push_control(
+            kept.signer,
+            message_type,
+            &name,
+            unsigned(message_type, &kept.payload),
+        );
+        true
     }
 
     fn read_batch(&mut self, sequence: u64, batch: &Batch<'_>) -> Result<(), Fault> {
@@ -333,6 +369,6 @@ impl Engine {
     }
 }
 
-fn replicas(set: u32) -> impl Iterator<Item = u8> {
+pub(super) fn replicas(set: u32) -> impl Iterator<Item = u8> {
     (0..REPLICAS_MAX as u8).filter(move |replica| set >> replica & 1 == 1)
 }

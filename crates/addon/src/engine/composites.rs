@@ -1,160 +1,280 @@
 //! Messages that carry signatures of several replicas: VIEW_CHANGE and NEW_VIEW, also fetched ones.
+//!
+//! What is cheap is looked at first, then whether the peer may ask for so much verification, then its
+//! signer's own signature, and only then the votes inside. A message that is known is not verified
+//! again, and neither is a vote: not one that the vote table holds, not one of an earlier message.
 
 use bytes::Bytes;
-use byzantine_crypto::hash::sha256_parts;
 
 use super::Engine;
-use super::frames::{Outcome, ZERO};
+use super::frames::Outcome;
 use super::pending::{Composite, Pending};
 use crate::checks::{Check, Signed, Signer};
+use crate::messages::{Kept, new_view_name, view_change_digest};
 use crate::rejections::Reason;
 use crate::wire::types::*;
-use crate::wire::{Certificate, Digest, FetchKind, Name, NewView, U53_MAX, ViewChange};
+use crate::wire::{Certificate, FetchKind, Name, NewView, Signature, U53_MAX, ViewChange, check};
 
-/// Tag of a message digest (WIRE.md §3).
-const TAG_MESSAGE: u8 = 0x05;
+/// Sequences between a stable checkpoint and the last that a certificate above it is for: the
+/// widest window (WIRE.md §5). TypeScript knows the configured one.
+const WINDOW_MAX: u64 = 4096;
 
 impl Engine {
-    /// A VIEW_CHANGE of `signer` that starts at `start` of the payload, from the connection of
-    /// `from`. All its signatures are verified, once: a resent one passes by its digest.
-    pub(super) fn on_view_change(
+    /// A VIEW_CHANGE on its sender's own connection.
+    pub(super) fn on_view_change(&mut self, from: u8, payload: Bytes) -> Outcome {
+        self.admit_view_change(from, from, false, payload)
+    }
+
+    /// What `from` says is the VIEW_CHANGE that we asked for. The digest does not cover whose it is
+    /// said to be, so one that is refused only shows that this replica has not got it.
+    pub(super) fn on_fetched_view_change(&mut self, from: u8, payload: Bytes) -> Outcome {
+        let (signer, body) = check::split_sender(&payload)?;
+        let digest = view_change_digest(body);
+        if !self.fetches.is_asked(FetchKind::ViewChange, &digest, from) {
+            return Err(Reason::Unasked);
+        }
+        let outcome = self.admit_view_change(from, signer, true, payload.slice(1..));
+        if outcome.is_err() {
+            self.answer_failed(FetchKind::ViewChange, &digest, from);
+        }
+        outcome
+    }
+
+    fn admit_view_change(
         &mut self,
         from: u8,
         signer: u8,
-        message_type: u8,
-        start: usize,
+        fetched: bool,
         payload: Bytes,
     ) -> Outcome {
-        let body = payload.slice(start..);
-        let message = ViewChange::decode(&body)?;
-        let digest = sha256_parts(&[&[TAG_MESSAGE, VIEW_CHANGE], &body]);
-        let fetched = message_type == FETCHED_VIEW_CHANGE;
-        if fetched && !self.fetches.is_asked(FetchKind::ViewChange, &digest, from) {
-            return Err(Reason::Unasked);
-        }
+        let message = ViewChange::decode(&payload)?;
         if signer >= self.quorums.n {
             return Err(Reason::NotMember);
         }
-        if self.verified_messages.contains(&(signer, digest)) {
-            self.fetches.close(FetchKind::ViewChange, &digest);
-            self.pending.push(Pending::Plain {
-                from,
-                message_type,
-                digest,
+        let digest = view_change_digest(&payload);
+        let view = message.target;
+        if self.messages.is_verified(signer, &digest) {
+            let kept = Kept {
+                signer,
+                view,
                 payload,
+            };
+            self.pending.push(Pending::Known {
+                message_type: VIEW_CHANGE,
+                digest,
+                kept,
             });
             return Ok(());
         }
-        let mut checks = vec![Check {
-            signer: Signer::Member(signer),
-            message_type: VIEW_CHANGE,
-            signed: Signed::Payload(body.clone()),
-            signature: *message.signature,
-        }];
-        if let Some(stable) = &message.stable {
-            checks.extend(stable.votes().map(|(replica, signature)| Check {
-                signer: Signer::Member(replica),
-                message_type: CHECKPOINT,
-                signed: Signed::checkpoint(stable.name.sequence, &stable.name.digest),
-                signature: *signature,
-            }));
+        if self.messages.is_bad(signer, &digest) {
+            return Err(Reason::BadSignature);
         }
-        for certificate in &message.prepared {
-            self.collect_certificate(certificate, &mut checks)?;
+        if !fetched && view <= self.votes.installed_view() {
+            return Err(Reason::WrongView);
         }
-        let composite = Composite {
+        self.check_certificates(&message)?;
+        let second = self.messages.rival_of(signer, view, &digest).is_some();
+        if !fetched {
+            self.pay(signer, VIEW_CHANGE, second, payload.len())?;
+        }
+        // Of a second one for the same view only the signature matters, unless it was asked for.
+        let votes = if second && !fetched {
+            Vec::new()
+        } else {
+            self.unverified_votes(&message)
+        };
+        self.pending.push(Pending::Composite(Composite {
             from,
             signer,
-            message_type,
+            message_type: VIEW_CHANGE,
+            fetched,
             digest,
+            view,
+            votes,
             payload,
-            checks,
-            proposals: Vec::new(),
-        };
-        self.pending.push(Pending::Composite(composite));
-        Ok(())
-    }
-
-    /// The primary's signature in a prepared certificate is that of its PRE_PREPARE.
-    fn collect_certificate(
-        &self,
-        certificate: &Certificate<'_>,
-        checks: &mut Vec<Check>,
-    ) -> Outcome {
-        let primary = self.quorums.primary(certificate.name.view);
-        if certificate.signers >> primary & 1 == 0 {
-            return Err(Reason::Malformed);
-        }
-        checks.extend(certificate.votes().map(|(replica, signature)| Check {
-            signer: Signer::Member(replica),
-            message_type: if replica == primary {
-                PRE_PREPARE
-            } else {
-                PREPARE
-            },
-            signed: Signed::name(&certificate.name),
-            signature: *signature,
         }));
         Ok(())
     }
 
-    pub(super) fn on_new_view(&mut self, from: u8, message_type: u8, payload: Bytes) -> Outcome {
+    /// Whether every certificate is one of Q members, the primary among them where it is a prepared
+    /// one, for a view below the target, and within one window.
+    fn check_certificates(&self, message: &ViewChange<'_>) -> Outcome {
+        let stable = message.stable.map_or(0, |stable| stable.name.sequence);
+        let is_quorum = |certificate: &Certificate<'_>| {
+            certificate.signers >> self.quorums.n == 0
+                && certificate.signers.count_ones() >= self.quorums.quorum()
+        };
+        let is_sound = |certificate: &Certificate<'_>| {
+            let Name { view, sequence, .. } = certificate.name;
+            let primary = self.quorums.primary(view);
+            view < message.target
+                && (stable + 1..=stable + WINDOW_MAX).contains(&sequence)
+                && certificate.signers >> primary & 1 == 1
+                && is_quorum(certificate)
+        };
+        let sound = message.stable.iter().all(is_quorum) && message.prepared.iter().all(is_sound);
+        sound.then_some(()).ok_or(Reason::Malformed)
+    }
+
+    /// The votes in a VIEW_CHANGE that were not verified before.
+    fn unverified_votes(&mut self, message: &ViewChange<'_>) -> Vec<Check> {
+        let mut votes = Vec::new();
+        if let Some(stable) = &message.stable {
+            let Name {
+                sequence, digest, ..
+            } = stable.name;
+            let known = self.votes.checkpoints().certificate(sequence, &digest);
+            for (replica, signature) in stable.votes() {
+                if known.contains(&(replica, *signature)) {
+                    self.work.known += 1;
+                    continue;
+                }
+                let signed = Signed::checkpoint(sequence, &digest);
+                self.add_vote(&mut votes, replica, CHECKPOINT, signed, signature);
+            }
+        }
+        for certificate in &message.prepared {
+            let name = certificate.name;
+            let primary = self.quorums.primary(name.view);
+            for (replica, signature) in certificate.votes() {
+                if self.votes.is_verified(replica, &name, signature) {
+                    self.work.known += 1;
+                    continue;
+                }
+                // The primary's signature is that of its PRE_PREPARE.
+                let message_type = if replica == primary {
+                    PRE_PREPARE
+                } else {
+                    PREPARE
+                };
+                self.add_vote(
+                    &mut votes,
+                    replica,
+                    message_type,
+                    Signed::name(&name),
+                    signature,
+                );
+            }
+        }
+        votes
+    }
+
+    fn add_vote(
+        &mut self,
+        votes: &mut Vec<Check>,
+        replica: u8,
+        message_type: u8,
+        signed: Signed,
+        signature: &Signature,
+    ) {
+        let vote = Check {
+            signer: Signer::Member(replica),
+            message_type,
+            signed,
+            signature: *signature,
+        };
+        if self.verified.knows(&vote) {
+            self.work.known += 1;
+        } else {
+            votes.push(vote);
+        }
+    }
+
+    /// A NEW_VIEW on its primary's own connection, or one that we asked for.
+    pub(super) fn on_new_view(&mut self, from: u8, fetched: bool, payload: Bytes) -> Outcome {
         let message = NewView::decode(&payload)?;
-        let primary = self.quorums.primary(message.view);
-        let fetched = message_type == FETCHED_NEW_VIEW;
-        if fetched
-            && !self
-                .fetches
-                .is_asked(FetchKind::NewView, &new_view_name(message.view), from)
-        {
+        let (view, primary) = (message.view, self.quorums.primary(message.view));
+        let digest = new_view_name(view);
+        if fetched && !self.fetches.is_asked(FetchKind::NewView, &digest, from) {
             return Err(Reason::Unasked);
         }
         if !fetched && from != primary {
             return Err(Reason::NotPrimary);
         }
-        if message.first > U53_MAX - message.batches.len() as u64 {
+        let outcome = self.admit_new_view(from, fetched, &message, payload.clone());
+        if fetched && outcome.is_err() {
+            self.answer_failed(FetchKind::NewView, &digest, from);
+        }
+        outcome
+    }
+
+    fn admit_new_view(
+        &mut self,
+        from: u8,
+        fetched: bool,
+        message: &NewView<'_>,
+        payload: Bytes,
+    ) -> Outcome {
+        let (view, signer) = (message.view, self.quorums.primary(message.view));
+        let digest = new_view_name(view);
+        let held = self.messages.new_view(view);
+        if let Some(kept) = held.filter(|kept| kept.payload == payload) {
+            let kept = kept.clone();
+            self.pending.push(Pending::Known {
+                message_type: NEW_VIEW,
+                digest,
+                kept,
+            });
+            return Ok(());
+        }
+        let second = held.is_some();
+        if !fetched && !second && view <= self.votes.installed_view() {
+            return Err(Reason::WrongView);
+        }
+        let named = &message.view_changes;
+        let sound = named.len() as u32 >= self.quorums.quorum()
+            && named.iter().all(|(from, _)| *from < self.quorums.n)
+            && message.first <= U53_MAX - message.batches.len() as u64;
+        if !sound {
             return Err(Reason::Malformed);
         }
-        let mut checks = vec![Check {
-            signer: Signer::Member(primary),
-            message_type: NEW_VIEW,
-            signed: Signed::Payload(payload.clone()),
-            signature: *message.signature,
-        }];
-        let mut proposals = Vec::with_capacity(message.batches.len());
+        // Anyone can answer a fetch in the primary's name, so that is paid for once it has signed it.
+        if !fetched {
+            self.pay(signer, NEW_VIEW, second, payload.len())?;
+        }
+        let mut votes = Vec::new();
         for (sequence, (digest, signature)) in (message.first..).zip(&message.batches) {
             let name = Name {
-                view: message.view,
+                view,
                 sequence,
                 digest: **digest,
             };
-            let (signed, signature) = (Signed::name(&name), **signature);
-            checks.push(Check {
-                signer: Signer::Member(primary),
-                message_type: PRE_PREPARE,
-                signed,
+            if second || self.votes.is_verified(signer, &name, signature) {
+                continue;
+            }
+            self.add_vote(
+                &mut votes,
+                signer,
+                PRE_PREPARE,
+                Signed::name(&name),
                 signature,
-            });
-            proposals.push((name, signature));
+            );
         }
-        let digest = new_view_name(message.view);
-        let composite = Composite {
+        self.pending.push(Pending::Composite(Composite {
             from,
-            signer: primary,
-            message_type,
+            signer,
+            message_type: NEW_VIEW,
+            fetched,
             digest,
+            view,
+            votes,
             payload,
-            checks,
-            proposals,
-        };
-        self.pending.push(Pending::Composite(composite));
+        }));
         Ok(())
     }
-}
 
-/// The name of a NEW_VIEW in a fetch: its view in the first 8 bytes.
-fn new_view_name(view: u64) -> Digest {
-    let mut name = ZERO;
-    name[..8].copy_from_slice(&view.to_le_bytes());
-    name
+    /// Whether a message that nobody asked for may cost what it costs. A second one for the same view
+    /// is evidence, of which one pair is enough.
+    fn pay(&mut self, signer: u8, message_type: u8, second: bool, bytes: usize) -> Outcome {
+        if second && self.votes.is_convicted(signer, message_type) {
+            return Err(Reason::ConflictingVote);
+        }
+        let budget = if message_type == VIEW_CHANGE {
+            &mut self.view_change_budget
+        } else {
+            &mut self.new_view_budget
+        };
+        let paid = self.messages.has_room(signer, bytes) && budget.pay(signer, self.now);
+        paid.then_some(()).ok_or(Reason::OverQuota)
+    }
 }

@@ -4,14 +4,14 @@ use bytes::Bytes;
 use byzantine_crypto::bundle_digest;
 use byzantine_transport::Source;
 
-use super::frames::{Outcome, ZERO};
+use super::frames::Outcome;
 use super::pending::Pending;
 use super::{BodyStatus, Engine};
 use crate::bodies::Head;
 use crate::links::Links;
 use crate::rejections::Reason;
 use crate::wire::types::*;
-use crate::wire::{Batch, Bundle, FetchKind, Lane, Writer};
+use crate::wire::{Batch, Bundle, Digest, FetchKind, Lane, Writer};
 
 /// More than a frame's header: what an answer needs in a queue besides its payload.
 const FRAME_OVERHEAD: usize = 64;
@@ -34,7 +34,7 @@ impl Engine {
         // The digest is what was asked for, so what is wrong with it is wrong everywhere.
         if matches!(outcome, Err(Reason::BundleTooLarge | Reason::UnknownClient)) {
             self.fetches.close(FetchKind::Bundle, &digest);
-            self.report_body(FetchKind::Bundle, &digest, BodyStatus::Invalid);
+            self.report_body(&digest, BodyStatus::Invalid);
         }
         outcome
     }
@@ -61,29 +61,28 @@ impl Engine {
             FetchKind::Bundle => self
                 .bodies
                 .payload(&digest)
-                .cloned()
-                .map(|body| (FETCHED_BUNDLE, body)),
+                .map(|body| (FETCHED_BUNDLE, None, body.clone())),
             FetchKind::Batch => self.manifests.get(&digest).map(|batch| {
                 let mut writer = Writer::with_capacity(12 + batch.bundles.len() * 32);
                 batch.write(&mut writer);
-                (FETCHED_BATCH, Bytes::from(writer.into_vec()))
+                (FETCHED_BATCH, None, Bytes::from(writer.into_vec()))
             }),
-            FetchKind::ViewChange | FetchKind::NewView => {
-                self.pending.push(Pending::Plain {
-                    from,
-                    message_type: FETCH,
-                    digest: ZERO,
-                    payload,
-                });
-                return Ok(());
-            }
+            FetchKind::ViewChange => self
+                .messages
+                .view_change(&digest)
+                .map(|kept| (FETCHED_VIEW_CHANGE, Some(kept.signer), kept.payload.clone())),
+            FetchKind::NewView => self
+                .kept_new_view(&digest)
+                .map(|kept| (FETCHED_NEW_VIEW, None, kept.payload.clone())),
         };
         match answered {
             // A full queue would be dropped whole, with the answers that wait in it.
-            Some((_, body)) if links.room(to, Lane::Bulk) < body.len() + FRAME_OVERHEAD => {
+            Some((.., body)) if links.room(to, Lane::Bulk) < body.len() + FRAME_OVERHEAD => {
                 return Err(Reason::OverQuota);
             }
-            Some((message_type, body)) => self.send_to(to, message_type, &[&body], links),
+            Some((message_type, signer, body)) => {
+                self.send_to(to, message_type, &[signer.as_slice(), &body], links);
+            }
             None => self.send_to(to, UNAVAILABLE, &[&payload], links),
         }
         Ok(())
@@ -94,17 +93,14 @@ impl Engine {
         if !self.fetches.is_asked(kind, &digest, from) {
             return Err(Reason::Unasked);
         }
-        let last = self.fetches.unavailable(kind, &digest, from);
-        if matches!(kind, FetchKind::ViewChange | FetchKind::NewView) {
-            self.pending.push(Pending::Plain {
-                from,
-                message_type: UNAVAILABLE,
-                digest: ZERO,
-                payload,
-            });
-        } else if last {
-            self.report_body(kind, &digest, BodyStatus::Unavailable);
-        }
+        self.answer_failed(kind, &digest, from);
         Ok(())
+    }
+
+    /// A replica that was asked has not got it, or answered with something else.
+    pub(super) fn answer_failed(&mut self, kind: FetchKind, digest: &Digest, from: u8) {
+        if self.fetches.unavailable(kind, digest, from) {
+            self.report_body(digest, BodyStatus::Unavailable);
+        }
     }
 }

@@ -67,18 +67,15 @@ impl Engine {
                 .votes
                 .offer_commit(from, &Vote::decode_commit(&payload)?.name),
             CHECKPOINT => self.on_checkpoint(from, payload),
-            VIEW_CHANGE => self.on_view_change(from, from, message_type, 0, payload),
-            NEW_VIEW => self.on_new_view(from, message_type, payload),
+            VIEW_CHANGE => self.on_view_change(from, payload),
+            NEW_VIEW => self.on_new_view(from, false, payload),
             DECIDED => self.on_decided(from, payload),
             FETCH => self.on_fetch(from, payload, links),
             UNAVAILABLE => self.on_unavailable(from, payload),
             FETCHED_BUNDLE => self.on_fetched_bundle(from, payload),
             FETCHED_BATCH => self.on_fetched_batch(from, payload),
-            FETCHED_VIEW_CHANGE => {
-                let (signer, _) = check::split_sender(&payload)?;
-                self.on_view_change(from, signer, message_type, 1, payload)
-            }
-            FETCHED_NEW_VIEW => self.on_new_view(from, message_type, payload),
+            FETCHED_VIEW_CHANGE => self.on_fetched_view_change(from, payload),
+            FETCHED_NEW_VIEW => self.on_new_view(from, true, payload),
             STATUS | COMPLAINT | STATE_FETCH | STATE_NODES => {
                 check::decode_check(message_type, &payload)?;
                 self.pending.push(Pending::Plain {
@@ -233,8 +230,9 @@ impl Engine {
 /// What the CONTROL record holds: the payload without its sender's signature.
 pub(super) fn unsigned(message_type: u8, payload: &Bytes) -> &[u8] {
     match message_type {
-        PRE_PREPARE | CHECKPOINT | VIEW_CHANGE | NEW_VIEW | FETCHED_VIEW_CHANGE
-        | FETCHED_NEW_VIEW => &payload[..payload.len() - SIGNATURE_LENGTH],
+        PRE_PREPARE | CHECKPOINT | VIEW_CHANGE | NEW_VIEW => {
+            &payload[..payload.len() - SIGNATURE_LENGTH]
+        }
         _ => payload,
     }
 }

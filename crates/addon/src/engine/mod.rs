@@ -1,34 +1,39 @@
 //! The engine of a replica: everything of a turn that is neither network nor TypeScript.
 //!
 //! Frames and actions go in; records for TypeScript and frames to send come out. It moves, checks
-//! and stores bytes and decides nothing that is proposed, voted, executed or acknowledged. It
-//! keeps no time and does no input or output of its own, so its tests run without a socket.
+//! and stores bytes and decides nothing that is proposed, voted, executed or acknowledged. It is
+//! told the time and does no input or output of its own, so its tests run without socket and clock.
 
 mod actions;
 mod composites;
 mod fetching;
 mod frames;
+mod keeping;
 mod pending;
 mod settle;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::HashSet;
+use std::time::Duration;
 
 use byzantine_crypto::{Domain, PublicKey, SecretKey};
 use byzantine_transport::{Event, RefuseReason, Source};
 
 use crate::bodies::{BodyStore, Head};
+use crate::budget::{Budget, NEW_VIEWS, VIEW_CHANGES};
 use crate::checks::Verifier;
 use crate::clients::Clients;
 use crate::fetches::Fetches;
 use crate::links::Links;
 use crate::manifests::Manifests;
+use crate::messages::Messages;
 use crate::records::{InputKind, Records};
 use crate::rejections::{NO_PEER, Reason, Rejections};
 use crate::traffic::Traffic;
+use crate::verified::VerifiedVotes;
 use crate::vote_table::{Quorums, VoteTable};
-use crate::wire::{Digest, FetchKind, Writer};
+use crate::wire::{Digest, Writer};
 
 pub use actions::Fault;
 use pending::Pending;
@@ -68,13 +73,11 @@ pub struct Work {
     pub verified: u64,
     /// The largest batch.
     pub verify_batch_max: u64,
+    /// Votes in VIEW-CHANGEs and NEW-VIEWs that were verified before.
+    pub known: u64,
     /// Signatures made.
     pub signed: u64,
 }
-
-/// VIEW-CHANGEs whose signatures were verified, so that a resent one costs nothing: two of each
-/// replica.
-const VERIFIED_MESSAGES_MAX: usize = 64;
 
 /// Bytes of a REQUEST record with its header.
 const REQUEST_RECORD: usize = 5 + 1 + 32 + 32 + 3 * 8 + 2 + 4;
@@ -97,8 +100,13 @@ pub struct Engine {
     pending: Vec<Pending>,
     /// Bundles that wait in `pending`.
     verifying: HashSet<Digest>,
-    /// Signer and message digest.
-    verified_messages: VecDeque<(u8, Digest)>,
+    messages: Messages,
+    /// Votes that VIEW-CHANGEs and NEW-VIEWs carried.
+    verified: VerifiedVotes,
+    view_change_budget: Budget,
+    new_view_budget: Budget,
+    /// Since the start, as the turn says.
+    now: Duration,
     /// Replicas whose link was reported up.
     linked: u32,
     traffic: Traffic,
@@ -123,7 +131,11 @@ impl Engine {
             rejections: Rejections::default(),
             pending: Vec::new(),
             verifying: HashSet::new(),
-            verified_messages: VecDeque::new(),
+            messages: Messages::new(config.quorums.n),
+            verified: VerifiedVotes::default(),
+            view_change_budget: Budget::new(config.quorums.n, VIEW_CHANGES),
+            new_view_budget: Budget::new(config.quorums.n, NEW_VIEWS),
+            now: Duration::ZERO,
             linked: 0,
             traffic: Traffic::default(),
             work: Work::default(),
@@ -155,8 +167,8 @@ impl Engine {
 
     fn link_down(&mut self, peer: u8) {
         self.linked &= !(1 << peer);
-        for (kind, digest) in self.fetches.lost(peer) {
-            self.report_body(kind, &digest, BodyStatus::Unavailable);
+        for (_, digest) in self.fetches.lost(peer) {
+            self.report_body(&digest, BodyStatus::Unavailable);
         }
         self.push_link(peer, false);
     }
@@ -191,17 +203,32 @@ impl Engine {
         })
     }
 
-    /// A fetch of a bundle failed. Other kinds are the shell's, which hears UNAVAILABLE itself.
-    fn report_body(&mut self, kind: FetchKind, digest: &Digest, status: BodyStatus) {
-        if matches!(kind, FetchKind::Bundle | FetchKind::Batch) {
-            self.records.push(InputKind::Body, |record| {
-                record.raw(digest).u8(status as u8);
-            });
-        }
+    /// A fetch failed.
+    fn report_body(&mut self, digest: &Digest, status: BodyStatus) {
+        self.records.push(InputKind::Body, |record| {
+            record.raw(digest).u8(status as u8);
+        });
     }
 
     fn reject(&mut self, reason: Reason, from: Source) {
         self.rejections.count(reason, peer_of(from));
+    }
+
+    /// Tells the time since the start, which never goes back.
+    pub fn set_time(&mut self, now: Duration) {
+        self.now = now;
+    }
+
+    /// The actions of a turn were carried out, which were all that the last inputs led to.
+    pub fn actions_are_done(&mut self) {
+        if self.records.waiting() == 0 {
+            self.votes.turn_is_over();
+        }
+    }
+
+    /// Whether [`Engine::settle`] has something to write although nothing arrived.
+    pub fn is_unsettled(&self) -> bool {
+        self.votes.has_news()
     }
 
     /// Whether [`Engine::fill`] has something.
@@ -258,6 +285,11 @@ impl Engine {
     /// Signatures verified and made.
     pub fn work(&self) -> Work {
         self.work
+    }
+
+    /// VIEW-CHANGEs and NEW-VIEWs that are kept, and their bytes.
+    pub fn kept_messages(&self) -> (usize, usize) {
+        self.messages.sizes()
     }
 
     /// Open fetches, kept batches, slots of the vote table.

@@ -8,6 +8,7 @@ use byzantine_transport::Source;
 
 use crate::bodies::Head;
 use crate::checks::{Check, Signed, Signer};
+use crate::messages::Kept;
 use crate::wire::types::{BUNDLE, CHECKPOINT, PRE_PREPARE};
 use crate::wire::{Digest, Name, Signature};
 
@@ -35,9 +36,15 @@ pub(super) enum Pending {
         signature: Signature,
         payload: Bytes,
     },
-    /// A VIEW_CHANGE or NEW_VIEW, also a fetched one, with all signatures in it.
+    /// A VIEW_CHANGE or NEW_VIEW, also a fetched one.
     Composite(Composite),
-    /// Authenticated by its channel, or verified before.
+    /// A VIEW_CHANGE or NEW_VIEW that was verified before, from whomever.
+    Known {
+        message_type: u8,
+        digest: Digest,
+        kept: Kept,
+    },
+    /// Authenticated by its channel.
     Plain {
         from: u8,
         message_type: u8,
@@ -53,19 +60,23 @@ pub(super) struct Composite {
     pub from: u8,
     /// Whose message it is.
     pub signer: u8,
+    /// VIEW_CHANGE or NEW_VIEW.
     pub message_type: u8,
-    /// Message digest of a VIEW_CHANGE, otherwise zero.
+    /// Whether we asked for it.
+    pub fetched: bool,
+    /// Message digest of a VIEW_CHANGE, name of a NEW_VIEW.
     pub digest: Digest,
+    /// The view that it is for.
+    pub view: u64,
+    /// The message itself, without what says whose a fetched one is.
     pub payload: Bytes,
-    /// Its own signature first.
-    pub checks: Vec<Check>,
-    /// Proposals of a NEW_VIEW.
-    pub proposals: Vec<(Name, Signature)>,
+    /// The votes in it that are not known to be verified.
+    pub votes: Vec<Check>,
 }
 
 impl Pending {
     /// Appends the signatures to verify; returns how many.
-    pub fn collect(&mut self, checks: &mut Vec<Check>) -> usize {
+    pub fn collect(&self, checks: &mut Vec<Check>) -> usize {
         let before = checks.len();
         match self {
             Self::Bundle { key, payload, .. } => checks.push(Check {
@@ -99,8 +110,21 @@ impl Pending {
                 signed: Signed::checkpoint(*sequence, digest),
                 signature: *signature,
             }),
-            Self::Composite(composite) => checks.append(&mut composite.checks),
-            Self::Plain { .. } => {}
+            // What it carries is looked at once its signer is known to have signed it.
+            Self::Composite(Composite {
+                signer,
+                message_type,
+                payload,
+                ..
+            }) => checks.push(Check {
+                signer: Signer::Member(*signer),
+                message_type: *message_type,
+                signed: Signed::Payload(payload.clone()),
+                signature: *payload
+                    .last_chunk()
+                    .expect("a decoded message ends in its signature"),
+            }),
+            Self::Known { .. } | Self::Plain { .. } => {}
         }
         checks.len() - before
     }

@@ -1,20 +1,34 @@
-//! The end of what arrived in a turn: one batch of signatures, then their effects in order.
+//! The end of what arrived in a turn: one batch of signatures, a second one for the votes inside of
+//! VIEW-CHANGEs and NEW-VIEWs that their signers really signed, then the effects of all in order.
 
-use byzantine_transport::Source;
+use std::collections::HashMap;
 
-use super::frames::unsigned;
+use super::frames::{ZERO, unsigned};
 use super::pending::{Composite, Pending};
-use super::{BodyStatus, Engine, VERIFIED_MESSAGES_MAX, peer_of};
+use super::{BodyStatus, Engine, peer_of};
 use crate::checks::{Check, Signer};
 use crate::links::Links;
+use crate::messages::Kept;
 use crate::records::InputKind;
 use crate::rejections::Reason;
-use crate::wire::types::{CHECKPOINT, PRE_PREPARE, VIEW_CHANGE};
-use crate::wire::{Digest, FetchKind, types};
+use crate::wire::types::{CHECKPOINT, NEW_VIEW, PRE_PREPARE, VIEW_CHANGE};
+use crate::wire::{Digest, FetchKind, NewView, ViewChange};
 
 /// Bad signatures per turn for which it is found out whether another member made them, which
 /// costs up to n − 1 verifications each.
 const NAMED_SIGNERS_MAX: usize = 4;
+
+/// What the signatures of a frame came to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Good,
+    /// The signer's own signature is good and one inside is not.
+    BadInside,
+    /// The signer's own signature is good, and it has had too much verified.
+    Unpaid,
+    /// Place of the check that failed.
+    Bad(usize),
+}
 
 impl Engine {
     /// Verifies what waits, applies it, and writes the records of the turn.
@@ -22,7 +36,7 @@ impl Engine {
         let mut pending = std::mem::take(&mut self.pending);
         let mut checks = Vec::new();
         let spans: Vec<usize> = pending
-            .iter_mut()
+            .iter()
             .map(|frame| frame.collect(&mut checks))
             .collect();
         let votes_from = checks.len();
@@ -32,16 +46,19 @@ impl Engine {
         self.count_bad_votes(&checks[votes_from..], &verdicts[votes_from..]);
         self.votes.resolve(&claims, &verdicts[votes_from..]);
 
+        let mut own = Vec::with_capacity(pending.len());
         let mut start = 0;
-        for (frame, span) in pending.drain(..).zip(spans) {
-            let bad = verdicts[start..start + span]
-                .iter()
-                .position(|valid| !valid);
-            match bad {
-                None => self.accept(frame, links),
-                Some(first) => self.refuse(frame, &checks[start + first]),
-            }
+        for span in spans {
+            let bad = (start..start + span).find(|place| !verdicts[*place]);
+            own.push(bad.map_or(Verdict::Good, Verdict::Bad));
             start += span;
+        }
+        self.verify_inside(&mut pending, &mut own);
+        for (frame, verdict) in pending.drain(..).zip(own) {
+            match verdict {
+                Verdict::Bad(place) => self.refuse(frame, &checks[place]),
+                _ => self.accept(frame, verdict, links),
+            }
         }
         self.pending = pending;
         self.verifying.clear();
@@ -49,14 +66,67 @@ impl Engine {
         self.rejections.report(&mut self.records);
     }
 
+    /// Verifies each distinct vote inside of the messages whose own signature is good.
+    fn verify_inside(&mut self, pending: &mut [Pending], verdicts: &mut [Verdict]) {
+        let mut checks: Vec<Check> = Vec::new();
+        let mut keys: Vec<Digest> = Vec::new();
+        let mut places = HashMap::new();
+        let mut inside: Vec<(usize, usize)> = Vec::new();
+        for (index, frame) in pending.iter_mut().enumerate() {
+            let Pending::Composite(composite) = frame else {
+                continue;
+            };
+            let unpaid = composite.message_type == NEW_VIEW && composite.fetched;
+            if verdicts[index] == Verdict::Good
+                && unpaid
+                && !self.new_view_budget.pay(composite.signer, self.now)
+            {
+                verdicts[index] = Verdict::Unpaid;
+            }
+            for vote in std::mem::take(&mut composite.votes) {
+                let Some(key) = vote.vote_key().filter(|_| verdicts[index] == Verdict::Good) else {
+                    continue;
+                };
+                let place = *places.entry(key).or_insert(checks.len());
+                if place == checks.len() {
+                    checks.push(vote);
+                    keys.push(key);
+                } else {
+                    self.work.known += 1;
+                }
+                inside.push((index, place));
+            }
+        }
+        let valid = self.verify(&checks);
+        for (index, place) in inside {
+            if !valid[place] {
+                verdicts[index] = Verdict::BadInside;
+            }
+        }
+        for (key, _) in keys.into_iter().zip(valid).filter(|(_, valid)| *valid) {
+            self.verified.remember(key);
+        }
+    }
+
+    /// The verdict on each check; votes that were verified inside of earlier messages pass.
     fn verify(&mut self, checks: &[Check]) -> Vec<bool> {
-        if checks.is_empty() {
-            return Vec::new();
+        let fresh: Vec<usize> = (0..checks.len())
+            .filter(|place| !self.verified.knows(&checks[*place]))
+            .collect();
+        if fresh.is_empty() {
+            return vec![true; checks.len()];
         }
         self.work.verify_batches += 1;
-        self.work.verified += checks.len() as u64;
-        self.work.verify_batch_max = self.work.verify_batch_max.max(checks.len() as u64);
-        self.verifier.verdicts(checks)
+        self.work.verified += fresh.len() as u64;
+        self.work.verify_batch_max = self.work.verify_batch_max.max(fresh.len() as u64);
+        let mut verdicts = vec![true; checks.len()];
+        let made = self
+            .verifier
+            .verdicts(fresh.iter().map(|place| &checks[*place]));
+        for (place, valid) in fresh.into_iter().zip(made) {
+            verdicts[place] = valid;
+        }
+        verdicts
     }
 
     fn count_bad_votes(&mut self, checks: &[Check], verdicts: &[bool]) {
@@ -76,7 +146,8 @@ impl Engine {
         }
     }
 
-    fn accept(&mut self, frame: Pending, links: &impl Links) {
+    /// A frame whose sender signed it; only of a composite may the rest be worth less.
+    fn accept(&mut self, frame: Pending, verdict: Verdict, links: &impl Links) {
         match frame {
             Pending::Bundle {
                 source,
@@ -142,7 +213,12 @@ impl Engine {
                     ),
                 }
             }
-            Pending::Composite(composite) => self.accept_composite(composite),
+            Pending::Composite(composite) => self.accept_composite(composite, verdict),
+            Pending::Known {
+                message_type,
+                digest,
+                kept,
+            } => self.hand_up(message_type, digest, kept),
             Pending::Plain {
                 from,
                 message_type,
@@ -159,39 +235,104 @@ impl Engine {
         }
     }
 
-    fn accept_composite(&mut self, composite: Composite) {
+    fn accept_composite(&mut self, composite: Composite, verdict: Verdict) {
+        let is_view_change = composite.message_type == VIEW_CHANGE;
+        if self.convict_twice(&composite) && !(composite.fetched && is_view_change) {
+            // A NEW-VIEW may name the second VIEW-CHANGE, but then it is fetched.
+            return self.refuse_composite(&composite, Reason::ConflictingVote);
+        }
+        match verdict {
+            Verdict::Good => {
+                let Composite {
+                    signer,
+                    message_type,
+                    digest,
+                    view,
+                    payload,
+                    ..
+                } = composite;
+                let kept = Kept {
+                    signer,
+                    view,
+                    payload,
+                };
+                self.hand_up(message_type, digest, kept);
+            }
+            Verdict::Unpaid => self.refuse_composite(&composite, Reason::OverQuota),
+            Verdict::BadInside | Verdict::Bad(_) => {
+                if is_view_change {
+                    self.messages
+                        .remember_bad(composite.signer, composite.digest);
+                }
+                self.refuse_bad_composite(&composite);
+            }
+        }
+    }
+
+    /// Whether its signer signed another one for the same view, which is evidence.
+    fn convict_twice(&mut self, composite: &Composite) -> bool {
         let Composite {
-            from,
             signer,
             message_type,
             digest,
+            view,
             payload,
-            proposals,
             ..
         } = composite;
-        let is_view_change = matches!(message_type, VIEW_CHANGE | types::FETCHED_VIEW_CHANGE);
-        if is_view_change {
-            if self.verified_messages.len() >= VERIFIED_MESSAGES_MAX {
-                self.verified_messages.pop_front();
-            }
-            self.verified_messages.push_back((signer, digest));
-            self.fetches.close(FetchKind::ViewChange, &digest);
+        let held = if *message_type == VIEW_CHANGE {
+            self.messages.rival_of(*signer, *view, digest)
         } else {
-            self.fetches.close(FetchKind::NewView, &digest);
+            self.messages.new_view(*view)
+        };
+        let Some(held) = held.filter(|held| held.payload != *payload) else {
+            return false;
+        };
+        self.votes
+            .convict_messages(*signer, *message_type, &held.payload, payload);
+        true
+    }
+
+    fn refuse_bad_composite(&mut self, composite: &Composite) {
+        self.view_change_budget.penalize(composite.from, self.now);
+        self.refuse_composite(composite, Reason::BadSignature);
+    }
+
+    fn refuse_composite(&mut self, composite: &Composite, reason: Reason) {
+        self.rejections.count(reason, composite.from);
+        if composite.fetched {
+            let kind = fetch_kind(composite.message_type);
+            self.answer_failed(kind, &composite.digest, composite.from);
         }
-        for (name, signature) in &proposals {
-            if let Err(reason) = self.votes.file_proposal(name, signature) {
-                self.rejections.count(reason, from);
-                return;
-            }
-        }
-        let digest = if is_view_change { digest } else { [0; 32] };
+    }
+
+    /// Keeps a verified VIEW-CHANGE or NEW-VIEW with what it proves, and hands it up as its signer's.
+    fn hand_up(&mut self, message_type: u8, digest: Digest, kept: Kept) {
+        self.fetches.close(fetch_kind(message_type), &digest);
+        let is_view_change = message_type == VIEW_CHANGE;
+        let name = if is_view_change { digest } else { ZERO };
         self.push_control(
-            from,
+            kept.signer,
             message_type,
-            &digest,
-            unsigned(message_type, &payload),
+            &name,
+            unsigned(message_type, &kept.payload),
         );
+        if is_view_change {
+            if let Ok(ViewChange {
+                stable: Some(stable),
+                ..
+            }) = ViewChange::decode(&kept.payload)
+            {
+                let votes = stable.votes().map(|(from, signature)| (from, *signature));
+                let name = (stable.name.sequence, stable.name.digest);
+                self.votes.carry(digest, name, votes.collect());
+            }
+            self.messages.keep_view_change(digest, kept);
+        } else {
+            if let Ok(message) = NewView::decode(&kept.payload) {
+                self.file_new_view(&message);
+            }
+            self.messages.keep_new_view(kept);
+        }
     }
 
     fn refuse(&mut self, frame: Pending, check: &Check) {
@@ -206,7 +347,7 @@ impl Engine {
                 if fetched {
                     // The digest covers the signature: what was asked for is what is bad.
                     self.fetches.close(FetchKind::Bundle, &digest);
-                    self.report_body(FetchKind::Bundle, &digest, BodyStatus::Invalid);
+                    self.report_body(&digest, BodyStatus::Invalid);
                 }
             }
             Pending::PrePrepare { from, .. } | Pending::Checkpoint { from, .. } => {
@@ -220,13 +361,18 @@ impl Engine {
                     from,
                 );
             }
-            Pending::Composite(Composite { from, .. }) | Pending::Plain { from, .. } => {
-                self.reject(Reason::BadSignature, Source::Peer(from));
-            }
+            Pending::Composite(composite) => self.refuse_bad_composite(&composite),
+            Pending::Known { .. } | Pending::Plain { .. } => {}
         }
     }
 
-    fn push_control(&mut self, from: u8, message_type: u8, digest: &Digest, body: &[u8]) {
+    pub(super) fn push_control(
+        &mut self,
+        from: u8,
+        message_type: u8,
+        digest: &Digest,
+        body: &[u8],
+    ) {
         self.records.push(InputKind::Control, |record| {
             record.u8(from).u8(message_type).raw(digest).raw(body);
         });
@@ -252,5 +398,13 @@ impl Engine {
                     .u32(signers);
             });
         });
+    }
+}
+
+fn fetch_kind(message_type: u8) -> FetchKind {
+    if message_type == VIEW_CHANGE {
+        FetchKind::ViewChange
+    } else {
+        FetchKind::NewView
     }
 }

@@ -1,6 +1,10 @@
 //! Signatures under checkpoints, kept so that the certificate of a stable one can be shown.
+//!
+//! The highest of each signer are kept, also far above the window: that is how a replica learns that
+//! it fell behind. What may be named stays: what was pushed out until the turn is over, the
+//! certificates of VIEW-CHANGEs as long as those are kept, and the stable one until the next.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::wire::{Digest, Signature};
 
@@ -27,12 +31,38 @@ pub enum Refused {
     Held,
     /// The signer has as many higher ones as are kept.
     Full,
+    /// A higher one is stable.
+    Below,
+}
+
+/// Signatures under one checkpoint.
+#[derive(Clone, Debug)]
+struct Certified {
+    sequence: u64,
+    digest: Digest,
+    votes: Vec<(u8, Signature)>,
+}
+
+impl Certified {
+    fn signature(&self, from: u8, sequence: u64, digest: &Digest) -> Option<Signature> {
+        let votes = (self.sequence == sequence && self.digest == *digest).then_some(&self.votes)?;
+        votes
+            .iter()
+            .find(|(signer, _)| *signer == from)
+            .map(|(_, signature)| *signature)
+    }
 }
 
 /// Checkpoint votes, one per signer and sequence.
 #[derive(Debug)]
 pub struct Checkpoints {
     signers: Vec<BTreeMap<u64, Vote>>,
+    /// What had to make room since the last turn ended. Each stands for a record that TypeScript
+    /// has yet to read, so there are as many as those at most.
+    pushed_out: HashMap<(u64, u8, Digest), Signature>,
+    /// Certificates of VIEW-CHANGEs that are kept, by the digests of those.
+    carried: HashMap<Digest, Certified>,
+    stable: Option<Certified>,
 }
 
 impl Checkpoints {
@@ -40,6 +70,9 @@ impl Checkpoints {
     pub fn new(n: u8) -> Self {
         Self {
             signers: vec![BTreeMap::new(); usize::from(n)],
+            pushed_out: HashMap::new(),
+            carried: HashMap::new(),
+            stable: None,
         }
     }
 
@@ -54,6 +87,13 @@ impl Checkpoints {
         digest: &Digest,
         signature: &Signature,
     ) -> Result<(), Refused> {
+        if self
+            .stable
+            .as_ref()
+            .is_some_and(|stable| sequence < stable.sequence)
+        {
+            return Err(Refused::Below);
+        }
         let votes = &mut self.signers[usize::from(from)];
         if let Some(held) = votes.get_mut(&sequence) {
             return Err(if held.digest == *digest {
@@ -64,14 +104,17 @@ impl Checkpoints {
                 Refused::Conflict(held.digest, held.signature)
             });
         }
-        if votes.len() >= PER_SIGNER_MAX {
-            if votes
-                .first_key_value()
-                .is_some_and(|(lowest, _)| *lowest > sequence)
-            {
+        if votes.len() >= PER_SIGNER_MAX
+            && let Some(lowest) = votes.first_entry()
+        {
+            if *lowest.key() > sequence {
+                self.pushed_out
+                    .insert((sequence, from, *digest), *signature);
                 return Err(Refused::Full);
             }
-            votes.pop_first();
+            let (lowest, vote) = lowest.remove_entry();
+            self.pushed_out
+                .insert((lowest, from, vote.digest), vote.signature);
         }
         votes.insert(
             sequence,
@@ -105,14 +148,54 @@ impl Checkpoints {
     pub fn certificate(&self, sequence: u64, digest: &Digest) -> Vec<(u8, Signature)> {
         let replicas = 0..self.signers.len() as u8;
         replicas
-            .filter_map(|from| Some((from, self.vote_of(from, sequence, digest).ok()??)))
+            .filter_map(|from| Some((from, self.signature(from, sequence, digest)?)))
             .collect()
     }
 
-    /// Frees votes below `sequence`.
-    pub fn free_below(&mut self, sequence: u64) {
+    fn signature(&self, from: u8, sequence: u64, digest: &Digest) -> Option<Signature> {
+        let aside = self.stable.iter().chain(self.carried.values());
+        let held = self.vote_of(from, sequence, digest).ok().flatten();
+        held.or_else(|| self.pushed_out.get(&(sequence, from, *digest)).copied())
+            .or_else(|| {
+                aside
+                    .filter_map(|certified| certified.signature(from, sequence, digest))
+                    .next()
+            })
+    }
+
+    /// Keeps the stable certificate of a VIEW-CHANGE until [`Checkpoints::drop_carried`].
+    pub fn carry(&mut self, view_change: Digest, name: (u64, Digest), votes: Vec<(u8, Signature)>) {
+        let (sequence, digest) = name;
+        let certified = Certified {
+            sequence,
+            digest,
+            votes,
+        };
+        self.carried.insert(view_change, certified);
+    }
+
+    /// The VIEW-CHANGE was let go of.
+    pub fn drop_carried(&mut self, view_change: &Digest) {
+        self.carried.remove(view_change);
+    }
+
+    /// Keeps exactly the signatures of `signers` aside until the next call, and frees votes below
+    /// them.
+    pub fn settle(&mut self, sequence: u64, digest: Digest, signers: u32) {
+        let mut votes = self.certificate(sequence, &digest);
+        votes.retain(|(from, _)| signers >> from & 1 == 1);
+        self.stable = Some(Certified {
+            sequence,
+            digest,
+            votes,
+        });
         for votes in &mut self.signers {
             *votes = votes.split_off(&sequence);
         }
+    }
+
+    /// Everything that was handed up was read, and what it led to is done.
+    pub fn turn_is_over(&mut self) {
+        self.pushed_out.clear();
     }
 }

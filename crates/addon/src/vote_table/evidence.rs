@@ -11,6 +11,9 @@ use crate::wire::{Digest, Name, Signature, Writer};
 /// Most conflicts that are kept: a faulty replica makes as many as it likes, one is enough to
 /// show it, and 64 leave room for each of 31.
 const EVIDENCE_MAX: usize = 64;
+/// Most bytes of whole messages among them, of which one pair per signer and type is kept: eight
+/// pairs of the largest ones, and all 31 pairs of the usual ones.
+const MESSAGE_BYTES_MAX: usize = 32 << 20;
 
 /// What a replica signed, and its signature.
 #[derive(Clone, Debug)]
@@ -75,6 +78,9 @@ impl SignedClaim {
 #[derive(Debug, Default)]
 pub struct Evidence {
     kept: BTreeMap<Digest, Vec<u8>>,
+    /// Signers and types of whole messages.
+    messages: Vec<(u8, u8)>,
+    message_bytes: usize,
 }
 
 impl Evidence {
@@ -93,6 +99,37 @@ impl Evidence {
         if !self.has_room() || self.kept.contains_key(&digest) {
             return None;
         }
+        self.kept.insert(digest, writer.into_vec());
+        Some(digest)
+    }
+
+    /// Whether two whole messages of this type by this replica are kept.
+    pub fn knows_messages(&self, by: u8, message_type: u8) -> bool {
+        self.messages.contains(&(by, message_type))
+    }
+
+    /// The same for two whole payloads that `by` signed, of which one pair per type is kept.
+    pub fn keep_messages(
+        &mut self,
+        by: u8,
+        message_type: u8,
+        first: &[u8],
+        second: &[u8],
+    ) -> Option<Digest> {
+        let bytes = first.len() + second.len();
+        let full = self.message_bytes + bytes > MESSAGE_BYTES_MAX;
+        if full || self.knows_messages(by, message_type) {
+            return None;
+        }
+        let mut writer = Writer::with_capacity(bytes + 10);
+        for payload in [first, second] {
+            writer.record(message_type, |body| {
+                body.raw(payload);
+            });
+        }
+        let digest = sha256(writer.as_slice());
+        self.messages.push((by, message_type));
+        self.message_bytes += bytes;
         self.kept.insert(digest, writer.into_vec());
         Some(digest)
     }

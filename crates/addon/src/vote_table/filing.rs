@@ -112,6 +112,7 @@ impl VoteTable {
             Err(checkpoints::Refused::Reported) => Err(Reason::ConflictingVote),
             Err(checkpoints::Refused::Held) => Err(Reason::Duplicate),
             Err(checkpoints::Refused::Full) => Err(Reason::AboveWindow),
+            Err(checkpoints::Refused::Below) => Err(Reason::BelowWindow),
             Ok(()) => Ok(()),
         }
     }

@@ -6,6 +6,9 @@
 //! batch, and claims beyond what a quorum needs never are. COMMIT rests on its channel. What it
 //! hands up are sets of verified signers; it filters, the core counts again.
 //!
+//! Of the views that it leaves the certificates stay that a VIEW-CHANGE may carry; into the view that
+//! it enters the proposals of its NEW-VIEW are filed.
+//!
 //! The first vote of a slot wins. A second one with another digest is evidence against its signer:
 //! both are verified, kept within a bound, and named by a digest.
 
@@ -17,6 +20,7 @@ mod settling;
 mod slot;
 #[cfg(test)]
 mod tests;
+mod views;
 
 use std::collections::BTreeMap;
 
@@ -28,6 +32,7 @@ pub use checkpoints::Checkpoints;
 pub use evidence::{Evidence, SignedClaim};
 pub use quorums::{Phase, Quorums};
 use slot::{Prepare, Slot};
+use views::{Certificates, Proposals};
 
 /// Two signed messages of one replica that exclude each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,13 +77,6 @@ struct PendingConflict {
     verdicts: [Option<bool>; 2],
 }
 
-/// A prepared certificate of a view that the table no longer holds.
-#[derive(Debug)]
-struct Kept {
-    name: Name,
-    votes: Vec<(u8, Signature)>,
-}
-
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Window {
     low: u64,
@@ -94,8 +92,10 @@ pub struct VoteTable {
     window: Window,
     slots: BTreeMap<Place, Slot>,
     dirty: Vec<Place>,
-    /// Per sequence the complete certificate of the highest view that the table has left.
-    kept: BTreeMap<u64, Kept>,
+    /// Certificates of views that the table has left.
+    kept: Certificates,
+    /// Proposals of NEW-VIEWs by their view.
+    new_views: BTreeMap<u64, Proposals>,
     /// Replicas whose votes are verified on arrival, since one of theirs had a bad signature.
     eager: u32,
     pending_conflicts: Vec<PendingConflict>,
@@ -112,7 +112,8 @@ impl VoteTable {
             window: Window::default(),
             slots: BTreeMap::new(),
             dirty: Vec::new(),
-            kept: BTreeMap::new(),
+            kept: Certificates::default(),
+            new_views: BTreeMap::new(),
             eager: 0,
             pending_conflicts: Vec::new(),
             conflicts: Vec::new(),
@@ -126,74 +127,9 @@ impl VoteTable {
         self.quorums
     }
 
-    /// The table keeps low < sequence ≤ high, and the views installed, pending, and one above
-    /// each. Certificates of views that it leaves are kept, the highest per sequence. What was
-    /// collected for a view before it was installed is handed up again.
-    pub fn set_window(&mut self, low: u64, high: u64, view: u64, pending: Option<u64>) {
-        let before = std::mem::replace(
-            &mut self.window,
-            Window {
-                low,
-                high,
-                view,
-                pending,
-            },
-        );
-        if low > before.low {
-            self.slots = self.slots.split_off(&(low.saturating_add(1), 0));
-            self.kept = self.kept.split_off(&low.saturating_add(1));
-        }
-        if (before.view, before.pending) != (view, pending) {
-            self.leave_views();
-            self.hand_up_again(view);
-        }
-    }
-
-    fn leave_views(&mut self) {
-        let window = self.window;
-        let left: Vec<_> = self
-            .slots
-            .keys()
-            .filter(|(_, view)| !window.holds_view(*view))
-            .copied()
-            .collect();
-        for place in left {
-            let Some(slot) = self.slots.remove(&place) else {
-                continue;
-            };
-            let (sequence, view) = place;
-            let Some((digest, votes)) = slot.certificate_of(self.quorums, view) else {
-                continue;
-            };
-            let higher = self
-                .kept
-                .get(&sequence)
-                .is_some_and(|kept| kept.name.view > view);
-            if !higher {
-                self.kept.insert(
-                    sequence,
-                    Kept {
-                        name: Name {
-                            view,
-                            sequence,
-                            digest,
-                        },
-                        votes,
-                    },
-                );
-            }
-        }
-    }
-
-    fn hand_up_again(&mut self, view: u64) {
-        for (place, slot) in self
-            .slots
-            .iter_mut()
-            .filter(|((_, slot_view), _)| *slot_view == view)
-        {
-            slot.handed.clear();
-            mark(&mut self.dirty, slot, *place);
-        }
+    /// The view that the last [`VoteTable::set_window`] named.
+    pub fn installed_view(&self) -> u64 {
+        self.window.view
     }
 
     /// Whether the table holds votes for this view and sequence.
@@ -291,9 +227,49 @@ impl VoteTable {
         &self.checkpoints
     }
 
-    /// Frees checkpoint votes below a stable one.
-    pub fn stable(&mut self, sequence: u64) {
-        self.checkpoints.free_below(sequence);
+    /// A checkpoint is stable: the signatures of `signers` are kept aside, votes below it freed.
+    pub fn stable(&mut self, sequence: u64, digest: Digest, signers: u32) {
+        self.checkpoints.settle(sequence, digest, signers);
+    }
+
+    /// Keeps the stable certificate of a verified VIEW-CHANGE, until that is let go of, and files
+    /// each of its votes.
+    pub fn carry(&mut self, view_change: Digest, name: (u64, Digest), votes: Vec<(u8, Signature)>) {
+        for (from, signature) in &votes {
+            // One that contradicts another is evidence; what is older than what is kept is carried.
+            let _ = self.file_checkpoint(*from, name.0, &name.1, signature);
+        }
+        self.checkpoints.carry(view_change, name, votes);
+    }
+
+    /// A VIEW-CHANGE was let go of.
+    pub fn drop_carried(&mut self, view_change: &Digest) {
+        self.checkpoints.drop_carried(view_change);
+    }
+
+    /// Everything that was handed up was read, and what it led to is done.
+    pub fn turn_is_over(&mut self) {
+        self.checkpoints.turn_is_over();
+    }
+
+    /// Whether [`VoteTable::hand_up`] or [`VoteTable::take_conflicts`] may have something.
+    pub fn has_news(&self) -> bool {
+        !self.dirty.is_empty() || !self.conflicts.is_empty()
+    }
+
+    /// Whether two whole messages of this type that `by` signed are kept as evidence.
+    pub fn is_convicted(&self, by: u8, message_type: u8) -> bool {
+        self.evidence.knows_messages(by, message_type)
+    }
+
+    /// `by` signed both payloads, VIEW-CHANGEs for one view or NEW-VIEWs of one view.
+    pub fn convict_messages(&mut self, by: u8, message_type: u8, first: &[u8], second: &[u8]) {
+        let kept = self.evidence.keep_messages(by, message_type, first, second);
+        self.conflicts.extend(kept.map(|digest| Conflict {
+            by,
+            message_type,
+            digest,
+        }));
     }
 
     /// Conflicts found since the last call.
@@ -311,10 +287,21 @@ impl VoteTable {
     pub fn certificate(&self, name: &Name) -> Vec<(u8, Signature)> {
         match self.slots.get(&(name.sequence, name.view)) {
             Some(slot) => slot.votes_for(&name.digest, self.quorums.primary(name.view)),
-            None => match self.kept.get(&name.sequence) {
-                Some(kept) if kept.name == *name => kept.votes.clone(),
-                _ => Vec::new(),
-            },
+            None => self.kept.get(name).map(<[_]>::to_vec).unwrap_or_default(),
+        }
+    }
+
+    /// Whether this very vote was verified here before.
+    pub fn is_verified(&self, from: u8, name: &Name, signature: &Signature) -> bool {
+        let equals = |held: &Signature| held == signature;
+        match self.slots.get(&(name.sequence, name.view)) {
+            Some(slot) => slot
+                .vote_of(from, &name.digest, self.quorums.primary(name.view))
+                .is_some_and(equals),
+            None => self.kept.get(name).is_some_and(|votes| {
+                let mut votes = votes.iter();
+                votes.any(|(signer, held)| *signer == from && equals(held))
+            }),
         }
     }
 

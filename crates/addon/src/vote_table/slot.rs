@@ -25,6 +25,8 @@ pub(super) struct Slot {
     pub conflicting: u32,
     /// Whether it is in the table's list of slots to look at.
     pub dirty: bool,
+    /// What the core named a certificate of.
+    pub named: Option<Digest>,
 }
 
 impl Slot {
@@ -36,6 +38,7 @@ impl Slot {
             handed: Vec::new(),
             conflicting: 0,
             dirty: false,
+            named: None,
         }
     }
 
@@ -127,18 +130,21 @@ impl Slot {
 
     /// Verified signatures under `digest`, by replica ascending.
     pub fn votes_for(&self, digest: &Digest, primary: u8) -> Vec<(u8, Signature)> {
-        let vote_of = |replica: u8| match &self.proposal {
-            Some((proposed, signature)) if replica == primary && proposed == digest => {
-                Some(*signature)
-            }
-            _ => match &self.prepares[usize::from(replica)] {
-                Some(vote) if vote.verified && vote.digest == *digest => Some(vote.signature),
-                _ => None,
-            },
-        };
         (0..self.prepares.len() as u8)
-            .filter_map(|replica| vote_of(replica).map(|signature| (replica, signature)))
+            .filter_map(|replica| Some((replica, *self.vote_of(replica, digest, primary)?)))
             .collect()
+    }
+
+    /// The verified signature of a replica under `digest`; the primary's is that of its proposal.
+    pub fn vote_of(&self, replica: u8, digest: &Digest, primary: u8) -> Option<&Signature> {
+        if replica == primary {
+            let (proposed, signature) = self.proposal.as_ref()?;
+            return (proposed == digest).then_some(signature);
+        }
+        match self.prepares.get(usize::from(replica))? {
+            Some(vote) if vote.verified && vote.digest == *digest => Some(&vote.signature),
+            _ => None,
+        }
     }
 
     /// The complete prepared certificate, if there is one: the proposal and PREPAREs of Q replicas.

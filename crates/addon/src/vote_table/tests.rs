@@ -1,6 +1,8 @@
 //! Four replicas with real keys; this one is replica 3, the primary of view 0 is replica 0.
 
+mod certificates;
 mod conflicts;
+mod new_views;
 
 use byzantine_crypto::{Domain, SecretKey};
 
@@ -307,10 +309,14 @@ fn checkpoint_votes_are_one_per_signer_and_sequence_bounded_and_freed_below_a_st
         Err(Reason::AboveWindow),
         "the lowest made room"
     );
-    fixture.table.stable(200);
+    fixture.table.turn_is_over();
+    let certificate = fixture.table.checkpoints().certificate(100, &DIGEST);
+    assert_eq!(certificate, [(0, [0; 64]), (2, [2; 64])]);
+    fixture.table.stable(200, DIGEST, 0b10);
     assert_eq!(fixture.table.checkpoints().certificate(100, &DIGEST), []);
     assert_eq!(
         fixture.table.checkpoints().certificate(200, &DIGEST),
         [(1, [1; 64])]
     );
+    assert_eq!(file(&mut fixture, 2, 199, DIGEST), Err(Reason::BelowWindow));
 }

@@ -11,6 +11,17 @@ const STATUS_MODES: u8 = 2;
 /// View, sequence, digest and signers of a prepared certificate.
 const PREPARED_BYTES_MIN: usize = 8 + 8 + 32 + 4;
 
+/// Places in a STATE_FETCH (WIRE.md §4).
+const STATE_ITEMS_MAX: u16 = 1024;
+/// Branches on the way to a node of the tree, and of all paths of a STATE_FETCH (WIRE.md §5).
+const STATE_PATH_MAX: usize = 2051;
+const STATE_PATHS_MAX: usize = 64 << 10;
+/// Symbols that a branch of the tree may have.
+const SYMBOLS: u8 = 17;
+/// Bytes that an answer to a STATE_FETCH may be asked to have, and nodes that it may have.
+const STATE_BYTES_MAX: u32 = 1 << 20;
+const STATE_NODES_MAX: u16 = 4096;
+
 /// Signatures of a set of replicas under one name; view 0 for a stable checkpoint.
 #[derive(Clone, Copy, Debug)]
 pub struct Certificate<'a> {
@@ -189,17 +200,40 @@ fn check_bitmap(bytes: &[u8], count: u16) -> Decoded<()> {
 pub fn check_state_fetch(payload: &[u8]) -> Decoded<()> {
     let mut reader = Reader::new(payload);
     reader.u53()?;
+    reader.u32()?;
+    if !(1..=STATE_BYTES_MAX).contains(&reader.u32()?) {
+        return Err(DecodeError::OutOfRange);
+    }
     let count = reader.u16()?;
-    reader.arrays::<32>(usize::from(count))?;
+    reader.counted(count, 1 + 2)?;
+    if !(1..=STATE_ITEMS_MAX).contains(&count) {
+        return Err(DecodeError::OutOfRange);
+    }
+    let mut symbols = 0;
+    for _ in 0..count {
+        reader.boolean()?;
+        let length = usize::from(reader.u16()?);
+        symbols += length;
+        if length > STATE_PATH_MAX || symbols > STATE_PATHS_MAX {
+            return Err(DecodeError::OutOfRange);
+        }
+        if reader.take(length)?.iter().any(|symbol| *symbol >= SYMBOLS) {
+            return Err(DecodeError::OutOfRange);
+        }
+    }
     reader.finish()
 }
 
 /// Checks a STATE_NODES payload.
 pub fn check_state_nodes(payload: &[u8]) -> Decoded<()> {
     let mut reader = Reader::new(payload);
-    reader.u53()?;
+    reader.u32()?;
     let count = reader.u16()?;
-    for _ in 0..reader.counted(count, 4)? {
+    reader.counted(count, 4)?;
+    if count > STATE_NODES_MAX {
+        return Err(DecodeError::OutOfRange);
+    }
+    for _ in 0..count {
         reader.bytes()?;
     }
     reader.finish()

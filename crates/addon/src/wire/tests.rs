@@ -105,9 +105,18 @@ fn prefixed(numbers: &[u64], rest: &[u8]) -> Vec<u8> {
     })
 }
 
+fn state_fetch(bytes_max: u32, items: &[(u8, &[u8])]) -> Vec<u8> {
+    written(|w| {
+        w.u53(1).u32(2).u32(bytes_max).u16(items.len() as u16);
+        for (deep, path) in items {
+            w.u8(*deep).u16(path.len() as u16).raw(path);
+        }
+    })
+}
+
 fn valid() -> Vec<(u8, Vec<u8>)> {
     let nodes = written(|w| {
-        w.u53(1).u16(2).bytes(b"node").bytes(b"");
+        w.u32(1).u16(2).bytes(b"node").bytes(b"");
     });
     vec![
         (BUNDLE, bundle(1, 2, 1, 2, &[b"one", b""])),
@@ -131,10 +140,7 @@ fn valid() -> Vec<(u8, Vec<u8>)> {
         (FETCH, vec![3; 33]),
         (UNAVAILABLE, vec![0; 33]),
         (FETCHED_BATCH, batch(3, 3)),
-        (
-            STATE_FETCH,
-            prefixed(&[1], &[&[2, 0][..], &[0; 64]].concat()),
-        ),
+        (STATE_FETCH, state_fetch(1, &[(0, &[]), (1, &[0, 16])])),
         (STATE_NODES, nodes),
         (REPLY, reply(5, 0)),
         (REPLY, reply(0, 1)),
@@ -283,6 +289,62 @@ fn each_rule_that_is_broken_has_its_name() {
             NotCanonical,
         ),
         ("nothing of that kind", FETCH, vec![4; 33], OutOfRange),
+        (
+            "nothing asked",
+            STATE_FETCH,
+            state_fetch(1, &[]),
+            OutOfRange,
+        ),
+        (
+            "too many places",
+            STATE_FETCH,
+            state_fetch(1, &[(0, &[][..]); 1025]),
+            OutOfRange,
+        ),
+        (
+            "an answer without bytes",
+            STATE_FETCH,
+            state_fetch(0, &[(0, &[])]),
+            OutOfRange,
+        ),
+        (
+            "an answer of too many bytes",
+            STATE_FETCH,
+            state_fetch((1 << 20) + 1, &[(0, &[])]),
+            OutOfRange,
+        ),
+        (
+            "a path longer than any key",
+            STATE_FETCH,
+            state_fetch(1, &[(0, &[1; 2052][..])]),
+            OutOfRange,
+        ),
+        (
+            "too many symbols in all",
+            STATE_FETCH,
+            state_fetch(1, &[(0, &[1; 2048][..]); 33]),
+            OutOfRange,
+        ),
+        (
+            "a seventeenth half byte",
+            STATE_FETCH,
+            state_fetch(1, &[(0, &[17])]),
+            OutOfRange,
+        ),
+        (
+            "half of the depths",
+            STATE_FETCH,
+            state_fetch(1, &[(2, &[])]),
+            NotCanonical,
+        ),
+        (
+            "too many nodes",
+            STATE_NODES,
+            written(|w| {
+                w.u32(1).u16(4097).raw(&[0; 4 * 4097]);
+            }),
+            OutOfRange,
+        ),
         ("no such result status", REPLY, reply(6, 0), OutOfRange),
         ("no such form", REPLY, reply(0, 2), OutOfRange),
     ] {

@@ -106,6 +106,77 @@ impl NativeVoteTable {
         Ok(offer(self.votes.offer_commit(from, &name)))
     }
 
+    /// A NEW-VIEW whose signatures are verified: 32 bytes per digest from sequence `first` on, 64 per
+    /// signature.
+    #[napi(catch_unwind)]
+    pub fn keep_new_view(
+        &mut self,
+        view: f64,
+        first: f64,
+        digests: &[u8],
+        signatures: &[u8],
+    ) -> Result<()> {
+        let (digests, signatures) = (digests.as_chunks::<32>().0, signatures.as_chunks::<64>().0);
+        let batches = digests.iter().copied().zip(signatures.iter().copied());
+        let (view, first) = (counter("view", view)?, counter("first", first)?);
+        self.votes.keep_new_view(view, first, batches.collect());
+        Ok(())
+    }
+
+    /// FORGET of a NEW-VIEW.
+    #[napi(catch_unwind)]
+    pub fn forget_new_view(&mut self, view: f64) -> Result<()> {
+        self.votes.forget_new_view(counter("view", view)?);
+        Ok(())
+    }
+
+    /// KEEP: the core named this prepared certificate.
+    #[napi(catch_unwind)]
+    pub fn name_certificate(&mut self, view: f64, sequence: f64, digest: &[u8]) -> Result<()> {
+        self.votes.name_certificate(&name(view, sequence, digest)?);
+        Ok(())
+    }
+
+    /// STABLE; `signers` is a set.
+    #[napi(catch_unwind)]
+    pub fn stable(&mut self, sequence: f64, digest: &[u8], signers: u32) -> Result<()> {
+        let (sequence, digest) = (counter("sequence", sequence)?, exact("digest", digest)?);
+        self.votes.stable(sequence, digest, signers);
+        Ok(())
+    }
+
+    /// The stable certificate of a verified VIEW-CHANGE: `signers` is a set, `signatures` theirs by
+    /// replica ascending.
+    #[napi(catch_unwind)]
+    pub fn carry(
+        &mut self,
+        view_change: &[u8],
+        sequence: f64,
+        digest: &[u8],
+        signers: u32,
+        signatures: &[u8],
+    ) -> Result<()> {
+        let name = (counter("sequence", sequence)?, exact("digest", digest)?);
+        let members = (0..self.votes.quorums().n).filter(|replica| signers >> replica & 1 == 1);
+        let votes = members.zip(signatures.as_chunks::<64>().0.iter().copied());
+        self.votes
+            .carry(exact("viewChange", view_change)?, name, votes.collect());
+        Ok(())
+    }
+
+    /// FORGET of a VIEW-CHANGE.
+    #[napi(catch_unwind)]
+    pub fn drop_carried(&mut self, view_change: &[u8]) -> Result<()> {
+        self.votes.drop_carried(&exact("viewChange", view_change)?);
+        Ok(())
+    }
+
+    /// What the last [`NativeVoteTable::settle`] returned was read, and what it led to is done.
+    #[napi(catch_unwind)]
+    pub fn turn_is_over(&mut self) {
+        self.votes.turn_is_over();
+    }
+
     /// A PRE-PREPARE header of its view's primary.
     #[napi(catch_unwind)]
     pub fn offer_proposal(

@@ -82,7 +82,12 @@ fn a_batch_is_assembled_read_back_and_fetched_by_others() {
             ask(FetchKind::Batch, &bundles[0])
         )
     );
-    apply(&mut engine, &links, Action::Stable { sequence: 1 });
+    let stable = Action::Stable {
+        sequence: 1,
+        digest: [1; 32],
+        signers: 0,
+    };
+    apply(&mut engine, &links, stable);
     peer(
         &mut engine,
         &links,

@@ -152,7 +152,7 @@ fn every_action_record_is_carried_out_or_is_a_fault() {
     let (mut engine, links) = (engine(1), Recorded::default());
     let mut seed = 7u64;
     for round in 0..2000u32 {
-        let mut record = vec![(round % 14) as u8];
+        let mut record = vec![(round % 18) as u8];
         let body: Vec<u8> = (0..round % 90)
             .map(|_| {
                 seed = seed

@@ -1,4 +1,4 @@
-//! Proposals, votes and view changes that arrive.
+//! Proposals and votes that arrive.
 
 use super::*;
 
@@ -181,50 +181,4 @@ fn a_vote_signed_by_another_member_than_its_connections_is_named_so() {
         rejected(Reason::BadSignature, 3),
     ];
     assert_eq!(records(&mut engine, &links), expected);
-}
-
-#[test]
-fn a_view_change_is_handed_up_only_with_every_signature_in_it_valid_and_verified_once() {
-    let (name, _) = pre_prepare(0, 0, 5, &[]);
-    let write = |good: bool| {
-        let mut writer = Writer::default();
-        writer
-            .u53(1)
-            .u53(0)
-            .u16(1)
-            .u53(0)
-            .u53(5)
-            .raw(&name.digest)
-            .u32(0b0111);
-        writer
-            .raw(&signature(0, PRE_PREPARE, &name))
-            .raw(&signature(1, PREPARE, &name));
-        writer.raw(&signature(if good { 2 } else { 3 }, PREPARE, &name));
-        sign(writer, &key(2), VIEW_CHANGE)
-    };
-    let (mut engine, links) = (engine(1), Recorded::default());
-    peer(&mut engine, &links, 2, VIEW_CHANGE, write(false));
-    assert_eq!(
-        records(&mut engine, &links),
-        [rejected(Reason::BadSignature, 2)]
-    );
-    for _ in 0..2 {
-        peer(&mut engine, &links, 2, VIEW_CHANGE, write(true));
-        let turn = records(&mut engine, &links);
-        assert_eq!(
-            (turn.len(), turn[0].0, turn[0].1[..2].to_vec()),
-            (1, InputKind::Control as u8, vec![2, VIEW_CHANGE])
-        );
-    }
-    assert_eq!(
-        engine.work().verified,
-        8,
-        "the repeated one passes by its digest"
-    );
-    peer(&mut engine, &links, 3, VIEW_CHANGE, write(true));
-    assert_eq!(
-        records(&mut engine, &links),
-        [rejected(Reason::BadSignature, 3)],
-        "another's is not its own"
-    );
 }
