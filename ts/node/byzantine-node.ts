@@ -10,6 +10,7 @@ import { hashMany, wakeReactor } from "../native/native.ts";
 import type { NodeMetrics } from "../observability/metrics.ts";
 import type { StateMachine } from "../state/interfaces.ts";
 import { CommitStream, type CommitListener } from "./commit-stream.ts";
+import type { Evidence } from "./evidence.ts";
 import { ExecutionHost, type StateInspection } from "./execution-host.ts";
 import { serveExecution } from "./execution-port.ts";
 import { claimIncarnation } from "./incarnation.ts";
@@ -45,7 +46,7 @@ interface Inspection {
 /**
  * A replica of a cluster.
  *
- * Events: `viewChange`, `checkpoint`, `stateTransfer`, `peer`, `evidence`, `fatal`. A peer's fault is never an error; `fatal`
+ * Events: `viewChange`, `checkpoint`, `stateTransfer`, `peer`, `evidence`, `diverged`, `fatal`. A peer's fault is never an error; `fatal`
  * is this replica's own end (it stopped rather than lie), after which `shutdown()` is all that is left.
  */
 export class ByzantineNode extends EventEmitter<NodeEvents> implements AsyncDisposable {
@@ -209,6 +210,15 @@ export class ByzantineNode extends EventEmitter<NodeEvents> implements AsyncDisp
     return (await this.#ask<{ text: string | undefined }>((id) => ({ type: "recording", id }))).text;
   }
 
+  /**
+   * What this replica can show against others: pairs of signed messages that no honest replica signs both, the newest 64.
+   * @throws ByzantineError `CLOSED`.
+   */
+  async evidence(): Promise<readonly Evidence[]> {
+    this.#requireRunning();
+    return (await this.#ask<{ evidence: readonly Evidence[] }>((id) => ({ type: "evidence", id }))).evidence;
+  }
+
   async #start(): Promise<void> {
     const { cluster, execution, stateMachine, dataDir } = this.#options;
     const disclaim = await claimIncarnation(dataDir, cluster);
@@ -309,6 +319,7 @@ export class ByzantineNode extends EventEmitter<NodeEvents> implements AsyncDisp
         this.#view = message.metrics.view;
         return;
       case "inspected":
+      case "evidence":
       case "state":
         return this.#answer(message.id, message);
       case "recording":

@@ -3,6 +3,7 @@ import type { MessagePort } from "node:worker_threads";
 import type { ClusterConfig } from "../codec/cluster.ts";
 import { ByzantineError, type ErrorCode } from "../errors.ts";
 import type { NodeMetrics } from "../observability/metrics.ts";
+import type { Evidence } from "./evidence.ts";
 import type { StateInspection } from "./execution-host.ts";
 import type { ExecutionPlace } from "./options.ts";
 
@@ -56,6 +57,8 @@ export type NodeEvents = {
   stateTransfer: [event: { readonly from: number; readonly to: number }];
   peer: [event: { readonly nodeId: string; readonly connected: boolean }];
   evidence: [event: { readonly nodeId: string; readonly type: string; readonly digest: string }];
+  /** This replica's own state is not the one that the cluster signed; the true one is fetched. */
+  diverged: [event: { readonly sequence: number; readonly own: string; readonly theirs: string }];
   fatal: [event: { readonly reason: string; readonly data: Readonly<Record<string, unknown>> }];
 };
 
@@ -65,6 +68,7 @@ export type ToThread =
   | { readonly type: "inspect"; readonly id: number }
   | { readonly type: "state"; readonly id: number; readonly question: Uint8Array | undefined }
   | { readonly type: "recording"; readonly id: number }
+  | { readonly type: "evidence"; readonly id: number }
   | { readonly type: "address"; readonly replica: number; readonly address: string }
   | { readonly type: "shutdown" };
 
@@ -94,6 +98,7 @@ export type FromThread =
   | { readonly type: "commits"; readonly commits: readonly (Commit | CommitGap)[] }
   /** The flight recording; with id 0 since the replica stopped itself. */
   | { readonly type: "recording"; readonly id: number; readonly text: string | undefined }
+  | { readonly type: "evidence"; readonly id: number; readonly evidence: readonly Evidence[] }
   | { readonly type: "event"; readonly name: keyof NodeEvents; readonly payload: unknown }
   | { readonly type: "closed" };
 

@@ -7,6 +7,7 @@ import { Counters, Durations, Rate, type NodeMetrics, type PeerMetrics } from ".
 import type { Action, IgnoredReason, ViewChangeCause } from "../protocol/core.ts";
 import type { Replica } from "../protocol/replica.ts";
 import type { Digest, Instant, Sequence } from "../protocol/types.ts";
+import { EvidenceLog, type Evidence } from "./evidence.ts";
 import type { ExecutionOutcome } from "./execution-host.ts";
 import type { LoopObserver } from "./reactor-loop.ts";
 import type { Commit, CommitGap, FromThread, NodeEvents, NodeStats, ThreadData } from "./thread-messages.ts";
@@ -30,6 +31,10 @@ export class ThreadObserver implements LoopObserver {
   readonly #rejectedByPeer = new Map<string, Counters>();
   readonly #ignored = new Counters<IgnoredReason>();
   readonly #viewChanges = new Counters<ViewChangeCause>();
+  readonly #viewsLeft = new Counters<ViewChangeCause>();
+  readonly #evidence: EvidenceLog;
+  #retransmissions = 0;
+  #divergences = 0;
   readonly #arrivals = new Map<Digest, Instant>();
   readonly #bundlesOf = new Map<Sequence, readonly Digest[]>();
   readonly #digestOf = new Map<Sequence, { readonly digest: Digest; readonly time: number }>();
@@ -49,6 +54,10 @@ export class ThreadObserver implements LoopObserver {
     this.#core = parts.core;
     this.#reactor = parts.reactor;
     this.#post = parts.post;
+    this.#evidence = new EvidenceLog(
+      (replica) => this.#nodeId(replica),
+      (digest) => parts.reactor.evidence(digest),
+    );
   }
 
   onInput(input: TurnInput, now: Instant): void {
@@ -85,7 +94,18 @@ export class ThreadObserver implements LoopObserver {
         return this.#ignored.add(action.reason);
       case "stable":
         return this.#event("checkpoint", { sequence: action.sequence, digest: hexOf(action.digest) });
+      case "send":
+        if (action.again === true) this.#retransmissions += 1;
+        return;
+      case "viewLeft":
+        return this.#viewsLeft.add(action.cause);
+      case "diverged": {
+        this.#divergences += 1;
+        const { sequence, own, theirs } = action;
+        return this.#event("diverged", { sequence, own: hexOf(own), theirs: hexOf(theirs) });
+      }
       case "accuse": {
+        this.#evidence.add(action.by, action.evidence);
         const { type, digest } = action.evidence;
         return this.#event("evidence", { nodeId: this.#nodeId(action.by), type, digest: hexOf(digest) });
       }
@@ -99,8 +119,7 @@ export class ThreadObserver implements LoopObserver {
       case "halt": {
         this.halted = true;
         const { code, ...data } = action.reason;
-        const readable = Object.entries(data).map(([name, value]) => [name, isDigest(value) ? hexOf(value) : value]);
-        return this.#event("fatal", { reason: code, data: Object.fromEntries(readable) as Record<string, unknown> });
+        return this.#event("fatal", { reason: code, data: readable(data) as Record<string, unknown> });
       }
     }
   }
@@ -143,6 +162,11 @@ export class ThreadObserver implements LoopObserver {
     this.#commits = [];
   }
 
+  /** What can be shown against other replicas. */
+  evidence(): Evidence[] {
+    return this.#evidence.read();
+  }
+
   metrics(): NodeMetrics {
     const state = this.#core.inspect();
     const { primary } = this.#core.view();
@@ -156,7 +180,11 @@ export class ThreadObserver implements LoopObserver {
       batchesExecuted: this.#batchesExecuted,
       view: state.view,
       primary: this.#nodeId(primary),
+      pendingView: state.pending,
       viewChanges: this.#viewChanges.snapshot(),
+      viewsLeft: this.#viewsLeft.snapshot(),
+      retransmissions: this.#retransmissions,
+      divergences: this.#divergences,
       lastExecuted: state.lastExecuted,
       checkpoints: { latest: Math.max(state.low, ...own), stable: state.low, stableDigest: hexOf(state.stableDigest) },
       window: { used: Math.max(0, state.lastSeen - state.low), size: this.#core.windowSize },
@@ -184,6 +212,11 @@ export class ThreadObserver implements LoopObserver {
       consensus: {
         status: state.status,
         view: state.view,
+        pending: state.pending,
+        viewChangesHeld: state.viewChanges.size,
+        awaitedNewViews: state.awaited.size,
+        timeoutDoublings: state.suspicion.attempts,
+        installing: state.installing?.sequence,
         low: state.low,
         lastProposed: state.lastProposed,
         lastSeen: state.lastSeen,
@@ -296,6 +329,14 @@ export class ThreadObserver implements LoopObserver {
 
 function sum(values: readonly number[]): number {
   return values.reduce((total, value) => total + value, 0);
+}
+
+/** The same with every digest in hexadecimal. */
+function readable(value: unknown): unknown {
+  if (isDigest(value)) return hexOf(value);
+  if (Array.isArray(value)) return value.map(readable);
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, readable(inner)]));
 }
 
 function isDigest(value: unknown): value is Digest {

@@ -127,6 +127,8 @@ class NodeThread {
         return this.#loop.inspect(message.id, message.question);
       case "recording":
         return this.#post({ type: "recording", id: message.id, text: this.#recorder?.recording() });
+      case "evidence":
+        return this.#post({ type: "evidence", id: message.id, evidence: this.#observer.evidence() });
       case "address":
         return this.#reactor.setMemberAddress(message.replica, message.address);
       case "shutdown":

@@ -19,7 +19,16 @@ export interface NodeMetrics {
   readonly batchesExecuted: number;
   readonly view: number;
   readonly primary: string;
+  /** The view that this replica asked for when it left the last one; undefined while it takes part. */
+  readonly pendingView: number | undefined;
+  /** Views installed, by why the one before was left. */
   readonly viewChanges: Readonly<Partial<Record<ViewChangeCause, number>>>;
+  /** Views that this replica left, by cause. */
+  readonly viewsLeft: Readonly<Partial<Record<ViewChangeCause, number>>>;
+  /** Messages sent again because a peer's STATUS asked for them. */
+  readonly retransmissions: number;
+  /** Checkpoints at which this replica's own state was not the one that the cluster signed. */
+  readonly divergences: number;
   readonly lastExecuted: number;
   readonly checkpoints: { readonly latest: number; readonly stable: number; readonly stableDigest: string };
   /** Sequences between the low watermark and the last one seen, and how many fit. */
