@@ -7,6 +7,7 @@ import { decode } from "../codec/bytes.ts";
 import { readBundle } from "../codec/client.ts";
 import type { Bundle } from "../codec/client.ts";
 import { assert } from "../protocol/assert.ts";
+import type { SessionSummary } from "../protocol/core.ts";
 import type { ResultEntry } from "../protocol/messages.ts";
 import type { AgreedTime, ClientKey, Digest, Sequence, SessionId } from "../protocol/types.ts";
 import { BatchRecord, entryOf } from "./batch-record.ts";
@@ -23,6 +24,7 @@ import type { SessionLimits } from "./session-limits.ts";
 import { Sessions } from "./sessions.ts";
 import { decodeSystemOperation, encodeNumberResult } from "./system-operation.ts";
 import { ApplicationView } from "./transaction.ts";
+import type { TreeNode } from "./tree.ts";
 
 export interface ExecutorOptions {
   readonly stateMachine: StateMachine;
@@ -138,10 +140,16 @@ export class Executor {
     return version;
   }
 
-  /** Frees frozen versions below a sequence. */
-  release(below: Sequence): void {
+  /** A frozen version whose root is known, if it is kept. */
+  hashedVersion(sequence: Sequence): MapVersion | undefined {
+    const version = this.#frozen.get(sequence);
+    return version?.hashed === true ? version : undefined;
+  }
+
+  /** Frees frozen versions below a sequence, but for one that somebody still reads. */
+  release(below: Sequence, except?: Sequence): void {
     for (const [sequence, version] of this.#frozen) {
-      if (sequence >= below) continue;
+      if (sequence >= below || sequence === except) continue;
       version.release();
       this.#frozen.delete(sequence);
     }
@@ -159,6 +167,37 @@ export class Executor {
     for (const versions of [this.#boundaries, this.#frozen]) {
       for (const sequence of versions.keys()) if (sequence > to) versions.delete(sequence);
     }
+  }
+
+  /** What the executor holds, to compare another state with; released by whoever asked for it. */
+  snapshot(): MapVersion {
+    return this.#map.freeze();
+  }
+
+  /** A version of a whole tree that came from elsewhere, for {@link install}. */
+  versionOf(root: TreeNode): MapVersion {
+    return this.#map.versionOf(root);
+  }
+
+  /**
+   * Continues from another state instead of its own: all of it, the ledger and the sessions come from `version`, which is
+   * kept as the frozen version of its sequence. No older version is left.
+   */
+  install(version: MapVersion): void {
+    assert(!this.#halted, "a halted executor executes nothing");
+    this.#map.restoreTo(version);
+    this.#sessions.reload();
+    this.#ledger = readLedger(this.#map);
+    this.#committed = this.#ledger.sequence;
+    for (const frozen of this.#frozen.values()) frozen.release();
+    this.#frozen.clear();
+    this.#boundaries.clear();
+    this.#frozen.set(this.#ledger.sequence, version);
+  }
+
+  /** The whole session table, for the core of a replica that has installed a state. */
+  sessions(): SessionSummary[] {
+    return this.#sessions.summaries();
   }
 
   /** The application's entries after the last committed batch; what comes later does not change it. */

@@ -11,7 +11,7 @@ import type { Bounds } from "./cursor.ts";
 import { KEY_BYTES_MAX, VALUE_BYTES_MAX } from "./interfaces.ts";
 import type { Hasher, Range } from "./interfaces.ts";
 import { HashScratch, RootComputation } from "./tree-hash.ts";
-import { countOf, countPrefix, findLeaf, Tree } from "./tree.ts";
+import { countOf, countPrefix, findLeaf, HASHED, Tree } from "./tree.ts";
 import type { Leaf, TreeNode } from "./tree.ts";
 
 /** Longest key of the map: an application key behind one byte that says whose entry it is (`layout.ts`). */
@@ -79,6 +79,11 @@ export class MapVersion extends MapReader {
   get tree(): TreeNode | undefined {
     assert(!this.#released, "a released version is not used any more");
     return this.#root;
+  }
+
+  /** Whether every digest below its root is known. */
+  get hashed(): boolean {
+    return this.tree === undefined || this.tree.hashState === HASHED;
   }
 
   /** Hashes about `nodesMax` changed nodes more; whether the root is known now. */
@@ -156,6 +161,11 @@ export class ReplicatedMap extends MapReader {
   /** An immutable version of what the map holds now, in constant time. */
   freeze(): MapVersion {
     return new MapVersion(this.#tree.root, this.#tree.epoch++, this.#scratch);
+  }
+
+  /** A version of a tree that came from elsewhere, or was made of nodes of this map's versions: one to restore to. */
+  versionOf(root: TreeNode): MapVersion {
+    return new MapVersion(root, this.#tree.epoch, this.#scratch);
   }
 
   /** Makes the contents those of `version` again, in constant time. */

@@ -12,6 +12,7 @@
 import { Reader, Writer } from "../codec/bytes.ts";
 import { resultStatuses } from "../codec/client.ts";
 import { hexOf } from "../codec/digest.ts";
+import type { SessionSummary } from "../protocol/core.ts";
 import type { ResultEntry, ResultStatus } from "../protocol/messages.ts";
 import type { ClientKey, SessionId } from "../protocol/types.ts";
 import { ExecutedSet } from "./executed-set.ts";
@@ -105,6 +106,20 @@ export class Session {
   /** The batch that a stored session was last executed in, without reading the rest of it. */
   static lastExecutedOf(header: Uint8Array): number {
     return new Reader(header, 32).u53();
+  }
+
+  /** What the core has to know of a stored session. */
+  static summaryOf(session: SessionId, header: Uint8Array): SessionSummary {
+    const reader = new Reader(header);
+    const client = reader.clientKey();
+    reader.u53();
+    const acknowledgedThrough = reader.u53();
+    const executed: (readonly [number, number])[] = [];
+    for (let left = reader.u16(); left > 0; left--) {
+      const first = acknowledgedThrough + 1 + reader.u16();
+      executed.push([first, acknowledgedThrough + 1 + reader.u16()]);
+    }
+    return { session, client, acknowledgedThrough, executed };
   }
 
   get acknowledgedThrough(): number {

@@ -6,6 +6,7 @@
  * recently executed, by batch, then by lowest id; in the order of the operations inside a batch.
  */
 import { Writer } from "../codec/bytes.ts";
+import type { SessionSummary } from "../protocol/core.ts";
 import type { ClientKey, SessionId } from "../protocol/types.ts";
 import { EvictionOrder } from "./eviction-order.ts";
 import { CLIENT_PREFIX, keyOf, lastNumberOf, SESSION_PREFIX } from "./layout.ts";
@@ -59,6 +60,15 @@ export class Sessions {
     this.#loaded.clear();
     this.#changed.clear();
     this.#order = undefined;
+  }
+
+  /** All sessions, by id. Nothing may be waiting to be written. */
+  summaries(): SessionSummary[] {
+    const summaries: SessionSummary[] = [];
+    for (const [key, header] of this.#map.range({ prefix: ALL_SESSIONS })) {
+      summaries.push(Session.summaryOf(lastNumberOf(key) as SessionId, header));
+    }
+    return summaries;
   }
 
   /** The session of this id if it is this client's. */

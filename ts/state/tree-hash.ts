@@ -27,8 +27,10 @@ export const EMPTY_TAG = 0x14;
 export const VALUE_INLINE_BYTES_MAX = 256;
 
 const DIGEST_BYTES = 32;
-const LEAF_HEAD_BYTES = 3;
-const INNER_HEAD_BYTES = 7;
+/** Bytes of a leaf's encoding before its key. */
+export const LEAF_HEAD_BYTES = 3;
+/** Bytes of an inner node's encoding before the digests. */
+export const INNER_HEAD_BYTES = 7;
 /** Nodes in one call of the hasher: enough for its fixed cost to vanish. */
 const CALL_NODES_MAX = 4096;
 /** Bytes in one call, except that one longer value always fits. */
@@ -192,7 +194,7 @@ export class RootComputation {
   }
 
   #putNode(node: TreeNode, at: number): number {
-    return isLeaf(node) ? this.#putLeaf(node, at) : this.#putInner(node, at);
+    return isLeaf(node) ? this.#putLeaf(node, at) : putInner(this.#scratch, node, at);
   }
 
   #putLeaf(leaf: Leaf, at: number): number {
@@ -211,23 +213,38 @@ export class RootComputation {
     storeDigest(scratch.view, end, leaf);
     return end + DIGEST_BYTES;
   }
-
-  #putInner(node: Inner, at: number): number {
-    const scratch = this.#scratch;
-    scratch.reserve(at + INNER_HEAD_BYTES + SYMBOLS * DIGEST_BYTES);
-    scratch.input[at] = INNER_TAG;
-    scratch.view.setUint16(at + 1, node.depth, true);
-    scratch.view.setUint32(at + 3, node.bitmap, true);
-    let end = at + INNER_HEAD_BYTES;
-    for (const child of node.children) {
-      storeDigest(scratch.view, end, child);
-      end += DIGEST_BYTES;
-    }
-    return end;
-  }
 }
 
-function storeDigest(view: DataView, at: number, node: TreeNode): void {
+/** Appends the preimage of an inner node's digest; its children are hashed. Returns where it ends. */
+export function putInner(scratch: HashScratch, node: Inner, at: number): number {
+  scratch.reserve(at + INNER_HEAD_BYTES + SYMBOLS * DIGEST_BYTES);
+  scratch.input[at] = INNER_TAG;
+  scratch.view.setUint16(at + 1, node.depth, true);
+  scratch.view.setUint32(at + 3, node.bitmap, true);
+  let end = at + INNER_HEAD_BYTES;
+  for (const child of node.children) {
+    storeDigest(scratch.view, end, child);
+    end += DIGEST_BYTES;
+  }
+  return end;
+}
+
+/** Whether the 32 bytes at `at` are the digest that the fields of a node hold. */
+export function hasDigest(view: DataView, at: number, node: TreeNode): boolean {
+  return (
+    view.getInt32(at, true) === node.d0 &&
+    view.getInt32(at + 4, true) === node.d1 &&
+    view.getInt32(at + 8, true) === node.d2 &&
+    view.getInt32(at + 12, true) === node.d3 &&
+    view.getInt32(at + 16, true) === node.d4 &&
+    view.getInt32(at + 20, true) === node.d5 &&
+    view.getInt32(at + 24, true) === node.d6 &&
+    view.getInt32(at + 28, true) === node.d7
+  );
+}
+
+/** Writes the digest fields of a node as 32 bytes at `at`. */
+export function storeDigest(view: DataView, at: number, node: TreeNode): void {
   view.setInt32(at, node.d0, true);
   view.setInt32(at + 4, node.d1, true);
   view.setInt32(at + 8, node.d2, true);
@@ -238,7 +255,8 @@ function storeDigest(view: DataView, at: number, node: TreeNode): void {
   view.setInt32(at + 28, node.d7, true);
 }
 
-function loadDigest(view: DataView, at: number, node: TreeNode): void {
+/** Takes the 32 bytes at `at` into the digest fields of a node. */
+export function loadDigest(view: DataView, at: number, node: TreeNode): void {
   node.d0 = view.getInt32(at, true);
   node.d1 = view.getInt32(at + 4, true);
   node.d2 = view.getInt32(at + 8, true);

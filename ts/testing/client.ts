@@ -55,7 +55,8 @@ export class SimClient {
     this.step({ kind: "link", peer: peer as ReplicaId, up });
   }
 
-  private submit(operation: string): void {
+  /** Begins an operation now. */
+  submit(operation: string): void {
     const id = this.next++;
     this.open.set(id, operation);
     const at = this.around.scheduler.now;

@@ -1,4 +1,5 @@
 /** How often each interesting situation came up: a suite that never sees one has not tested it. */
+import { VIEW_CHANGE } from "./options.ts";
 
 /** Situations that a batch of seeds must reach; a run of {@link REQUIRED_SEEDS} or more seeds fails where one stays at 0. */
 export const requiredSituations = [
@@ -24,6 +25,7 @@ export const requiredSituations = [
   "crash",
   "restart",
   "wiped restart",
+  "amnesia",
   "pause",
   "bad signature rejected",
   "malformed frame rejected",
@@ -40,9 +42,50 @@ export const requiredSituations = [
   "adversary: delayer",
   "adversary: accomplice",
   "adversary: usurper",
+  "adversary: censor",
+  "adversary: checkpointLiar",
+  "adversary: complainer",
+  "adversary: statusLiar",
 ] as const;
 
-export type Situation = (typeof requiredSituations)[number];
+/** What is asked of a core that changes views. */
+export const requiredOfViewChanges = [
+  "view changed",
+  "new view with batches",
+  "null request in a new view",
+  "certificates of two views for one sequence",
+  "f consecutive primaries fell",
+  "batch fetched",
+  "view change fetched",
+  "new view fetched",
+  "view left: handOver",
+  "view left: complaints",
+  "view left: joined",
+  "ignored: invalidNewView",
+  "ignored: invalidViewChange",
+  "view timer doubled",
+  "adversary: newViewLiar",
+  "adversary: sleeper",
+  "adversary: slowPrimary",
+  "adversary: viewChangeLiar",
+  "adversary: viewSpammer",
+] as const;
+
+/** What is asked where replicas fall so far behind that they fetch a state. */
+export const requiredOfTransfers = [
+  "state asked for",
+  "state installed",
+  "state unavailable",
+  "equal subtrees skipped",
+  "wrong state refused",
+] as const;
+
+export type Situation =
+  | (typeof requiredSituations)[number]
+  | (typeof requiredOfViewChanges)[number]
+  | (typeof requiredOfTransfers)[number]
+  | "diverged"
+  | "state invalid";
 
 /** Fewer seeds may miss a rare situation by chance. */
 export const REQUIRED_SEEDS = 500;
@@ -52,7 +95,13 @@ export class Coverage {
 
   /** Any name may be counted; those of {@link requiredSituations} must be. */
   hit(
-    situation: Situation | `ignored: ${string}` | `rejected: ${string}` | `adversary: ${string}` | `skipped: ${string}`,
+    situation:
+      | Situation
+      | `ignored: ${string}`
+      | `rejected: ${string}`
+      | `adversary: ${string}`
+      | `skipped: ${string}`
+      | `view left: ${string}`,
     times = 1,
   ): void {
     this.counts.set(situation, (this.counts.get(situation) ?? 0) + times);
@@ -69,6 +118,7 @@ export class Coverage {
 
   /** Required situations that never came up. */
   missing(): string[] {
-    return requiredSituations.filter((situation) => (this.counts.get(situation) ?? 0) === 0);
+    const required = VIEW_CHANGE ? [...requiredSituations, ...requiredOfViewChanges] : requiredSituations;
+    return required.filter((situation) => (this.counts.get(situation) ?? 0) === 0);
   }
 }

@@ -2,8 +2,10 @@
 import { decode } from "../codec/bytes.ts";
 import { typeName } from "../codec/messages.ts";
 import type { DurableRecord } from "../protocol/core.ts";
-import type { Outgoing } from "../protocol/messages.ts";
-import type { RecordFact, VoteFact } from "./history.ts";
+import type { NewView, Outgoing, ViewChange } from "../protocol/messages.ts";
+import { membersOf } from "../protocol/types.ts";
+import { digestOf } from "./hashing.ts";
+import type { Observation, RecordFact, VoteFact } from "./history.ts";
 
 export function recordFact(record: DurableRecord): RecordFact {
   switch (record.type) {
@@ -17,9 +19,46 @@ export function recordFact(record: DurableRecord): RecordFact {
       return { type: "decided", sequence: record.sequence, digest: record.digest };
     case "checkpoint":
       return { type: "checkpoint", sequence: record.sequence, digest: record.digest };
+    case "viewLeft":
+      return { type: "viewLeft", target: record.target, message: record.message };
+    case "viewEntered":
+      return { type: "viewEntered", view: record.view, viewChanges: record.viewChanges };
     default:
       return { type: "other" };
   }
+}
+
+/** A VIEW-CHANGE that `replica` sent, or verified, with what its certificates are for. */
+export function viewChangeFact(
+  replica: number,
+  how: "sent" | "verified",
+  signer: number,
+  { target, digest, stable, prepared }: ViewChange,
+): Extract<Observation, { kind: "viewChange" }> {
+  return {
+    kind: "viewChange",
+    replica,
+    how,
+    signer,
+    target,
+    digest,
+    stable: stable && { sequence: stable.sequence, digest: stable.digest, signers: membersOf(stable.signers) },
+    prepared: prepared.map(({ view, sequence, digest: batch, signers }) => ({
+      view,
+      sequence,
+      digest: batch,
+      signers: membersOf(signers),
+    })),
+  };
+}
+
+/** A NEW-VIEW that `replica` sent, or whose view it entered. */
+export function newViewFact(
+  replica: number,
+  how: "sent" | "accepted",
+  { view, first, batches, viewChanges }: NewView,
+): Extract<Observation, { kind: "newView" }> {
+  return { kind: "newView", replica, how, view, first, batches, viewChanges };
 }
 
 /** The vote that a message is; undefined for what binds nobody. */
@@ -47,4 +86,15 @@ export function signedFact(type: number, payload: Uint8Array): VoteFact | undefi
     return { type: name, view, sequence: reader.u53(), digest: reader.digest() } satisfies VoteFact;
   });
   return decoded.ok ? decoded.message : undefined;
+}
+
+/** The same of a VIEW-CHANGE or NEW-VIEW: both begin with their view. */
+export function signedView(
+  type: number,
+  payload: Uint8Array,
+): { readonly type: "viewChange" | "newView"; readonly view: number; readonly content: string } | undefined {
+  const name = typeName(type);
+  if (name !== "viewChange" && name !== "newView") return undefined;
+  const decoded = decode(payload.subarray(0, 8), (reader) => reader.u53());
+  return decoded.ok ? { type: name, view: decoded.message, content: digestOf(payload) } : undefined;
 }

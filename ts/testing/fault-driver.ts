@@ -21,7 +21,12 @@ export class FaultDriver {
   start(): void {
     for (const [index, fault] of this.faults.entries()) {
       this.around.scheduler.at(fault.atMs, () => this.begin(fault, index));
-      if (fault.kind !== "crash") this.around.scheduler.at(fault.untilMs, () => this.end(fault, index));
+      if (fault.kind === "amnesia") {
+        this.around.scheduler.at(fault.restartAtMs, () => {
+          this.replicas[fault.replica]?.rollBack();
+          this.restart(fault.replica, index);
+        });
+      } else if (fault.kind !== "crash") this.around.scheduler.at(fault.untilMs, () => this.end(fault, index));
       else if (fault.restartAtMs !== undefined)
         this.around.scheduler.at(fault.restartAtMs, () => this.restart(fault.replica, index));
     }
@@ -45,6 +50,9 @@ export class FaultDriver {
         return this.cut(fault.from, fault.to, fault.untilMs - fault.atMs);
       case "clog":
         return network.clog(fault.from, fault.to);
+      case "amnesia":
+        coverage.hit("amnesia");
+        return this.replicas[fault.replica]?.crash();
       case "crash":
         coverage.hit("crash");
         return this.replicas[fault.replica]?.crash();
@@ -54,7 +62,7 @@ export class FaultDriver {
     }
   }
 
-  private end(fault: Exclude<Fault, { kind: "crash" }>, index: number): void {
+  private end(fault: Exclude<Fault, { kind: "crash" | "amnesia" }>, index: number): void {
     const { network, log, scheduler } = this.around;
     log.add(scheduler.now, "fault", index, 0);
     // Healing has ended the faults of the core's links; the others keep theirs for good.

@@ -78,10 +78,11 @@ export const hasher: Hasher = {
   },
 };
 
-/** SHA-256(0x05 | type | payload | signature) of a frame: what names a VIEW_CHANGE. */
-export function messageDigest(frame: Uint8Array): Digest {
+/** SHA-256(0x05 | type | payload | signature): what names a VIEW_CHANGE. `signed` is payload and signature. */
+export function messageDigest(type: number, signed: Uint8Array): Digest {
   writer.reset();
   writer.u8(5);
-  writer.raw(frame);
+  writer.u8(type);
+  writer.raw(signed);
   return digestOf(writer.view());
 }

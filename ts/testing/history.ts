@@ -22,11 +22,21 @@ export type RecordFact =
   | { readonly type: "prepared"; readonly view: number; readonly sequence: number; readonly digest: string }
   | { readonly type: "decided"; readonly sequence: number; readonly digest: string }
   | { readonly type: "checkpoint"; readonly sequence: number; readonly digest: string }
+  | { readonly type: "viewLeft"; readonly target: number; readonly message: string }
+  | { readonly type: "viewEntered"; readonly view: number; readonly viewChanges: readonly string[] }
   | { readonly type: "other" };
 
 export type Observation =
   /** A key made a signature; both honest replicas and adversaries sign through the same register. */
   | { readonly kind: "signed"; readonly signer: number; readonly vote: VoteFact }
+  /** The same of a VIEW-CHANGE for a view, or the NEW-VIEW of one; equal contents are equal messages. */
+  | {
+      readonly kind: "signedView";
+      readonly signer: number;
+      readonly type: "viewChange" | "newView";
+      readonly view: number;
+      readonly content: string;
+    }
   /** The content that a batch digest covers became known. */
   | { readonly kind: "batch"; readonly digest: string; readonly bundles: readonly string[] }
   /** An honest core decided to send a vote, with the record that it rests on; `bodiesHeld`: it holds every body the batch names. */
@@ -79,12 +89,68 @@ export type Observation =
       /** What makes it one operation of its client, whichever of two conflicting forms it took. */
       readonly identity: string;
     }
+  /** The state after `sequence`, fetched, has taken the place of an honest replica's own. */
+  | { readonly kind: "installed"; readonly replica: number; readonly sequence: number }
   | { readonly kind: "checkpointed"; readonly replica: number; readonly sequence: number; readonly digest: string }
   /** An honest core moved its window. */
   | { readonly kind: "stable"; readonly replica: number; readonly sequence: number; readonly digest: string }
   | { readonly kind: "entered"; readonly replica: number; readonly view: number }
+  /** An honest core no longer takes part in a view. */
+  | {
+      readonly kind: "viewLeft";
+      readonly replica: number;
+      readonly view: number;
+      readonly target: number;
+      readonly cause: string;
+      readonly at: number;
+    }
+  /** A replica calls the primary of a view slow, before an honest one; its own complaints are among them. */
+  | { readonly kind: "complained"; readonly replica: number; readonly from: number; readonly view: number }
+  /** From here on nothing is broken any more, and work goes on: `core` was healed. */
+  | { readonly kind: "calm"; readonly core: readonly number[] }
+  /** An honest core takes part in a view that it changed to. */
+  | { readonly kind: "viewChanged"; readonly replica: number; readonly view: number; readonly cause: string }
+  /**
+   * A VIEW-CHANGE left its honest signer, or an honest replica verified it, whoever passed it on: its stable checkpoint with those
+   * who signed it, undefined at 0, and what it shows as prepared above that.
+   */
+  | {
+      readonly kind: "viewChange";
+      readonly replica: number;
+      readonly how: "sent" | "verified";
+      readonly signer: number;
+      readonly target: number;
+      readonly digest: string;
+      readonly stable:
+        { readonly sequence: number; readonly digest: string; readonly signers: readonly number[] } | undefined;
+      readonly prepared: readonly {
+        readonly view: number;
+        readonly sequence: number;
+        readonly digest: string;
+        readonly signers: readonly number[];
+      }[];
+    }
+  /** A NEW-VIEW left its honest primary, or an honest replica entered its view: its batches are for `first` and upwards. */
+  | {
+      readonly kind: "newView";
+      readonly replica: number;
+      readonly how: "sent" | "accepted";
+      readonly view: number;
+      readonly first: number;
+      readonly batches: readonly string[];
+      readonly viewChanges: readonly { readonly from: number; readonly digest: string }[];
+    }
+  /** The own state of an honest replica differs from what Q signed. */
+  | { readonly kind: "diverged"; readonly replica: number; readonly sequence: number }
   | { readonly kind: "acknowledged"; readonly replica: number; readonly session: number; readonly through: number }
-  | { readonly kind: "accused"; readonly replica: number; readonly by: number }
+  /** An honest replica shows that `by` signed two messages that exclude each other; `digest` names the second. */
+  | {
+      readonly kind: "accused";
+      readonly replica: number;
+      readonly by: number;
+      readonly type: "prePrepare" | "prepare" | "checkpoint" | "viewChange" | "newView";
+      readonly digest: string;
+    }
   | { readonly kind: "halted"; readonly replica: number; readonly reason: string }
   | { readonly kind: "crashed"; readonly replica: number }
   /** A crashed replica came back as a new process, to the disk of the old one or to one that knows nothing. */
@@ -128,6 +194,8 @@ export interface Setting {
   /** K: high watermark minus low watermark. */
   readonly window: number;
   readonly honest: readonly number[];
+  /** Base timeout of view changes. */
+  readonly timeoutMs: number;
   /** Vote leases or full fsync: false where durability is switched off. */
   readonly durable: boolean;
 }

@@ -4,12 +4,14 @@
  */
 import type { Input } from "../protocol/core.ts";
 import { Replica } from "../protocol/replica.ts";
-import type { ReplicaId } from "../protocol/types.ts";
+import type { Digest, ReplicaId, Sequence } from "../protocol/types.ts";
 import { Departures } from "./departures.ts";
+import { viewChangeFact } from "./facts.ts";
 import { replicaOptions } from "./options.ts";
 import { BodyStore } from "./ports/body-store.ts";
 import type { Disk } from "./ports/disk.ts";
 import { ExecutionPort } from "./ports/execution.ts";
+import { MessageStore } from "./ports/message-store.ts";
 import { Outbox } from "./ports/outbox.ts";
 import { VoteTable } from "./ports/vote-table.ts";
 import type { Prng } from "./prng.ts";
@@ -30,6 +32,7 @@ export class Incarnation {
   readonly core: Replica;
   readonly votes: VoteTable;
   readonly bodies = new BodyStore();
+  readonly store = new MessageStore();
   readonly outbox: Outbox;
   readonly execution: ExecutionPort;
   readonly departures: Departures;
@@ -38,24 +41,43 @@ export class Incarnation {
   /** What arrived while the process stood still. */
   stalled: { readonly from: number; readonly bytes: Uint8Array }[] = [];
 
+  private readonly handedOver = new Map<Sequence, Digest>();
+
   constructor(around: Surroundings, machine: Machine) {
     const { options, history } = around;
     const { id, honest, prng, disk, onInput } = machine;
     this.core = new Replica(replicaOptions(options, id));
     this.votes = new VoteTable({ n: options.n, me: id as ReplicaId, f: options.f, naive: options.naiveVotes });
     this.outbox = new Outbox(() => disk.durableThrough);
-    this.execution = new ExecutionPort(around, { id, honest, prng: prng.split("execution"), onInput });
-    this.departures = new Departures(around, { id, honest, prng, votes: this.votes });
+    this.execution = new ExecutionPort(around, {
+      id,
+      honest,
+      prng: prng.split("execution"),
+      onInput,
+      leave: (to, name, frame) => this.departures.frame(to, name, frame),
+    });
+    this.departures = new Departures(around, { id, honest, prng, votes: this.votes, store: this.store });
     this.receiver = new Receiver(around, {
-      me: id,
       votes: this.votes,
       bodies: this.bodies,
+      store: this.store,
+      states: this.execution.state,
       input: onInput,
       answer: (to, name, frame) => this.departures.frame(to, name, frame),
       accepted: (from, vote) => {
         if (honest) history.see({ kind: "accepted", replica: id, from, vote });
       },
+      verified: (signer, message) => {
+        if (honest) history.see(viewChangeFact(id, "verified", signer, message));
+      },
     });
+  }
+
+  /** Whether this batch was not handed to execution before: under a later run the core hands over again what it has no result of. */
+  isNew(sequence: Sequence, digest: Digest): boolean {
+    if (this.handedOver.get(sequence) === digest) return false;
+    this.handedOver.set(sequence, digest);
+    return true;
   }
 
   /** The process is gone: nothing that it began goes on. */

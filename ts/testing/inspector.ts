@@ -14,7 +14,7 @@ const MEASURE_EVERY = 16;
 /** Inputs that peers and clients can repeat. */
 const repeatable: readonly Input["kind"][] = ["control", "votes", "request"];
 /** Actions that a repeated message may cause: they bind nobody and keep nothing. */
-const harmless: readonly Action["kind"][] = ["ignored", "answer", "busy", "release"];
+const harmless: readonly Action["kind"][] = ["ignored", "answer", "busy", "release", "forget"];
 
 export class Inspector {
   private readonly around: Surroundings;
@@ -46,7 +46,9 @@ export class Inspector {
   }
 
   afterTurn(): void {
-    if (this.replica.core.inspect().early.size > 0) this.around.coverage.hit("proposal buffered early");
+    const { early, suspicion } = this.replica.core.inspect();
+    if (early.size > 0) this.around.coverage.hit("proposal buffered early");
+    if (suspicion.attempts > 0) this.around.coverage.hit("view timer doubled");
     if (this.turns++ % MEASURE_EVERY !== 0 || !this.replica.honest) return;
     const { n, checkpointInterval, windowIntervals, poolBundlesMax, batchBundlesMax } = this.around.options;
     const window = checkpointInterval * windowIntervals;
@@ -68,6 +70,12 @@ export class Inspector {
       this.replica.votes.size,
       3 * 2 * n * (window + checkpointInterval) + 16 * n + 12 * (window + checkpointInterval),
     );
+    const { viewChanges, newViews, batches } = this.replica.store.size;
+    // The highest of each signer, and those that the installed and the awaited NEW-VIEW name.
+    this.measure("VIEW-CHANGEs kept", viewChanges, 3 * n);
+    this.measure("NEW-VIEWs kept", newViews, 2);
+    this.measure("batches kept", batches, 4 * slots);
+    this.measure("certificates of views that were left", this.replica.votes.certificates, 2 * slots);
     if (state.lastExecuted < state.committedPrefix && state.committedPrefix >= state.low + window) {
       this.around.coverage.hit("watermark stall");
     }

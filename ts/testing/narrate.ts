@@ -1,6 +1,6 @@
 /** Inputs and actions of a core as one readable line each: for traces, scenario scripts and the replay of incidents. */
 import type { Action, Input } from "../protocol/core.ts";
-import type { Control, Outgoing } from "../protocol/messages.ts";
+import type { Control, Outgoing, ViewChange } from "../protocol/messages.ts";
 import { membersOf, type Digest, type ReplicaSet } from "../protocol/types.ts";
 
 /** Names digests: short hexadecimal, or whatever a script calls them. */
@@ -40,6 +40,10 @@ export function narrateInput(input: Input, name: DigestNames = shortHex): string
     case "checkpointed":
     case "installed":
       return `${input.kind} ${input.sequence} ${name(input.digest)}`;
+    case "sealed":
+      return `sealed ${input.target} ${name(input.digest)}`;
+    case "roundTrips":
+      return `round trips ${input.milliseconds.map((ms) => (ms === undefined ? "-" : Math.round(ms))).join(" ")}`;
     case "link":
       return `link ${input.peer} ${input.up ? "up" : "down"}`;
     case "recovered":
@@ -57,6 +61,18 @@ export function narrateAction(action: Action, name: DigestNames = shortHex): str
       return `send ${narrateMessage(action.message, name)} to ${setText(action.to)} after ${action.after}`;
     case "persist":
       return `persist ${action.lsn} ${plain(action.record, name)}`;
+    case "seal":
+      return `seal ${viewChange(action.message, name)}`;
+    case "forget":
+      return `forget ${action.what} ${list(action.digests, action.what === "newView" ? viewOf : name)}`;
+    case "stable":
+      return `stable ${action.sequence} ${name(action.digest)} by ${setText(action.signers)}`;
+    case "diverged":
+      return `diverged at ${action.sequence}: ${name(action.own)}, theirs is ${name(action.theirs)}`;
+    case "viewLeft":
+      return `left view ${action.view} for ${action.target}: ${action.cause}`;
+    case "viewChanged":
+      return `entered view ${action.view} of ${action.primary}: ${action.cause}, ${action.carried} carried, ${action.nulls} null`;
     case "assemble":
       return `assemble ${action.view}/${action.sequence} time ${action.time} ${list(action.bundles, name)}`;
     case "execute":
@@ -91,14 +107,32 @@ function narrateMessage(message: Control | Outgoing, name: DigestNames): string 
       return `${message.type} ${message.sequence} ${name(message.digest)}`;
     case "status": {
       const bits = (values: readonly boolean[]): string => values.map((value) => (value ? "1" : "0")).join("");
-      const { view, lowWatermark, lastExecuted, proposed, prepared, committed, missing } = message;
+      const { mode, view, lowWatermark, lastExecuted, proposed, prepared, committed, missing } = message;
       const slots = `${bits(proposed)}|${bits(prepared)}|${bits(committed)}`;
-      return `status view ${view} low ${lowWatermark} executed ${lastExecuted} ${slots} missing ${list(missing, name)}`;
+      const where = mode === "normal" ? `view ${view}` : `changing to ${view} with ${setText(message.viewChanges)}`;
+      return `status ${where} low ${lowWatermark} executed ${lastExecuted} ${slots} missing ${list(missing, name)}`;
+    }
+    case "viewChange":
+      return `${viewChange(message, name)} as ${name(message.digest)}`;
+    case "newView": {
+      const { view, first, batches, viewChanges } = message;
+      const named = viewChanges.map(({ from, digest }) => `${from}:${name(digest)}`).join(" ");
+      return `newView ${view} of (${named}) from ${first} ${list(batches, name)}`;
     }
     default:
       return `${message.type} ${plain({ ...message, type: undefined }, name)}`;
   }
 }
+
+function viewChange({ target, stable, prepared }: Omit<ViewChange, "digest">, name: DigestNames): string {
+  const from = stable === undefined ? "0" : `${stable.sequence} ${name(stable.digest)}`;
+  const certificates = prepared.map(({ view, sequence, digest }) => `${view}/${sequence} ${name(digest)}`);
+  return `viewChange ${target} stable ${from} prepared [${certificates.join(", ")}]`;
+}
+
+/** A NEW-VIEW is named by its view. */
+const viewOf: DigestNames = (digest) =>
+  String([0, 1, 2, 3].reduce((view, unit) => view + digest.charCodeAt(unit) * 2 ** (16 * unit), 0));
 
 function setText(set: ReplicaSet): string {
   return `{${membersOf(set).join(",")}}`;

@@ -127,6 +127,12 @@ export class Network {
     return this.link(from, to).cuts > 0;
   }
 
+  /** What a message and its acknowledgement take on average; undefined while one of them is not delivered. */
+  roundTripMs(a: number, b: number): number | undefined {
+    if (this.isCut(a, b) || this.isCut(b, a)) return undefined;
+    return meanMs(this.link(a, b).law) + meanMs(this.link(b, a).law);
+  }
+
   private hold(link: Link, bytes: Uint8Array): void {
     if (link.held.length >= CLOGGED_MAX) {
       link.held.shift();
@@ -162,4 +168,8 @@ export class Network {
     }
     return link;
   }
+}
+
+function meanMs({ delayMinMs, delayMeanMs, delayMaxMs }: LinkLaw): number {
+  return Math.min(delayMaxMs, delayMinMs + delayMeanMs);
 }

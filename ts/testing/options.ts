@@ -15,6 +15,17 @@ export const adversaryNames = [
   "delayer",
   "accomplice",
   "usurper",
+  "censor",
+  "checkpointLiar",
+  "complainer",
+  "dripFeeder",
+  "newViewLiar",
+  "sleeper",
+  "slowPrimary",
+  "stateLiar",
+  "statusLiar",
+  "viewChangeLiar",
+  "viewSpammer",
 ] as const;
 export type AdversaryName = (typeof adversaryNames)[number];
 
@@ -93,13 +104,17 @@ export interface SimOptions {
 }
 
 /** Whether the product can leave a view yet. */
-export const VIEW_CHANGE = false;
+export const VIEW_CHANGE = true;
 
 /** Whether the product can start again from what its disk kept yet. */
 export const JOURNAL = false;
 
 /** Share of seeds with more than f Byzantine replicas, where only what binds each honest replica alone is checked. */
 const OVERWHELMED = 0.05;
+/** What makes a bad primary, each in its way. */
+const badPrimaries: readonly AdversaryName[] = ["sleeper", "slowPrimary", "censor", "newViewLiar", "equivocator"];
+/** Share of the seeds with enemies in which the first f primaries are all bad. */
+const SUCCESSIVE = 0.2;
 /** Share of seeds with real signatures: a hundred times slower, and they differ from the stub in cost alone. */
 const REAL_CRYPTO = 0.01;
 const LIVENESS_MS = 120_000;
@@ -222,10 +237,13 @@ function chooseEnemies(prng: Prng, n: number, f: number): Enemies {
   let byzantine = prng.sample(replicas, count);
   // The enemy that matters most is the primary; the first view's is replica 0.
   if (count > 0 && !byzantine.includes(0) && prng.chance(0.3)) byzantine = [0, ...byzantine.slice(1)];
+  const successive = count > 0 && !overwhelmed && prng.chance(SUCCESSIVE);
+  if (successive) byzantine = replicas.slice(0, f);
   byzantine.sort((a, b) => a - b);
-  const colluding = count > 1 && prng.chance(0.5);
+  const colluding = byzantine.length > 1 && prng.chance(0.5);
   const repertoires = byzantine.map((_, index) => {
-    const own = prng.sample(adversaryNames, prng.between(1, 3));
+    const drawn = prng.sample(adversaryNames, prng.between(1, 3));
+    const own = successive ? [prng.pick(badPrimaries), ...drawn] : drawn;
     return colluding ? [index === 0 ? ("equivocator" as const) : ("accomplice" as const), ...own] : own;
   });
   return { byzantine, repertoires, colluding, malice: prng.pick([0.05, 0.3, 0.8, 1]) };

@@ -26,6 +26,8 @@ export type Fault =
     }
   /** The process ends. Another one starts in its place at `restartAtMs`, or none. */
   | { readonly kind: "crash"; readonly atMs: number; readonly replica: number; readonly restartAtMs?: number }
+  /** The process of a Byzantine replica ends, and another one starts from a disk as it was some time before. */
+  | { readonly kind: "amnesia"; readonly atMs: number; readonly replica: number; readonly restartAtMs: number }
   /** The process stands still, as under SIGSTOP; what arrives waits. */
   | { readonly kind: "pause"; readonly atMs: number; readonly untilMs: number; readonly replica: number };
 
@@ -46,11 +48,16 @@ export interface Plan {
 
 /** Share of the crashes after which the replica comes back. */
 const RESTARTED = 0.5;
+/** Share of the Byzantine replicas that forget what they said. */
+const FORGETFUL = 0.1;
 
 export function drawPlan(options: SimOptions, root: Prng, operations?: readonly PlannedOperation[]): Plan {
   return {
     options,
-    faults: drawRestarts(drawFaults(options, root.split("fault plan")), options, root.split("restarts")),
+    faults: [
+      ...drawRestarts(drawFaults(options, root.split("fault plan")), options, root.split("restarts")),
+      ...drawAmnesia(options, root.split("amnesia")),
+    ],
     operations: operations ?? drawOperations(options, root.split("operations")),
     muted: undefined,
   };
@@ -86,6 +93,14 @@ function drawRestarts(faults: readonly Fault[], { faultsMs }: SimOptions, prng: 
   return faults.map((fault) => {
     if (fault.kind !== "crash" || !prng.chance(RESTARTED)) return fault;
     return { ...fault, restartAtMs: fault.atMs + 1 + prng.below(faultsMs) };
+  });
+}
+
+function drawAmnesia({ byzantine, faultsMs }: SimOptions, prng: Prng): Fault[] {
+  return byzantine.flatMap((replica): Fault[] => {
+    if (!prng.chance(FORGETFUL)) return [];
+    const atMs = prng.below(faultsMs);
+    return [{ kind: "amnesia", atMs, replica, restartAtMs: atMs + 1 + prng.below(faultsMs / 10) }];
   });
 }
 

@@ -3,39 +3,61 @@
  * store, answers fetches, and hands the rest to the core. Whatever is wrong with a frame is counted and goes no further.
  */
 import type { Bundle } from "../codec/client.ts";
-import type { DecodedViewChange } from "../codec/viewChange.ts";
-import type { Input } from "../protocol/core.ts";
-import type { CertificateName, Control, Decided, Fetch, PrePrepare, Unavailable, Vote } from "../protocol/messages.ts";
-import { membersOf, type ReplicaId, type Verified } from "../protocol/types.ts";
+import type { EvidenceRef, Input } from "../protocol/core.ts";
+import type { Control, Decided, PrePrepare, ViewChange, Vote } from "../protocol/messages.ts";
+import type { ReplicaId, Verified } from "../protocol/types.ts";
 import { SIGNATURE_BYTES } from "../codec/bytes.ts";
-import { MessageType } from "../codec/messages.ts";
+import type { Bodies, BodyName } from "../codec/messages.ts";
+import { Composites } from "./composites.ts";
+import { Fetching } from "./fetching.ts";
 import type { VoteFact } from "./history.ts";
 import type { BodyStore } from "./ports/body-store.ts";
+import type { MessageStore } from "./ports/message-store.ts";
+import type { StatePort } from "./ports/state-port.ts";
+import { newViewName } from "../protocol/new-view.ts";
 import type { VoteTable } from "./ports/vote-table.ts";
 import { learnBatch, type Surroundings } from "./surroundings.ts";
-import { isAuthentic, open, proposalBytes, sealBody, sealSigned, type Opened } from "./wire.ts";
+import { isAuthentic, open, type Opened } from "./wire.ts";
 
 type Frame = Extract<Opened, { readonly ok: true }>;
 
 export interface ReceiverPorts {
-  readonly me: number;
   readonly votes: VoteTable;
   readonly bodies: BodyStore;
+  readonly store: MessageStore;
+  readonly states: StatePort;
   /** Something for the core's next turn. */
   readonly input: (input: Input) => void;
   /** An answer that binds nobody. */
-  readonly answer: (to: number, name: "fetchedBundle" | "unavailable", frame: Uint8Array) => void;
+  readonly answer: (to: number, name: BodyName, frame: Uint8Array) => void;
   /** What an oracle may know: a vote that this replica took. */
   readonly accepted: (from: number, vote: VoteFact) => void;
+  /** The same: a VIEW-CHANGE all of whose signatures it verified. */
+  readonly verified: (signer: number, message: ViewChange) => void;
 }
 
 export class Receiver {
   private readonly around: Surroundings;
   private readonly ports: ReceiverPorts;
+  private readonly composites: Composites;
+  private readonly fetching: Fetching;
 
   constructor(around: Surroundings, ports: ReceiverPorts) {
     this.around = around;
     this.ports = ports;
+    const { votes, store, verified } = ports;
+    const control = (from: ReplicaId, message: Control): void => this.control(from, message);
+    this.composites = new Composites(around, {
+      votes,
+      store,
+      verified,
+      control,
+      accuse: (by, digest, type) => {
+        const evidence = { digest, type } as Verified<EvidenceRef>;
+        ports.input({ kind: "conflict", by, evidence });
+      },
+    });
+    this.fetching = new Fetching(around, ports);
   }
 
   /** Takes a frame from the connection of `from`. Returns it decoded, for whoever watches. */
@@ -79,20 +101,29 @@ export class Receiver {
       case "checkpoint":
         return this.checkpoint(from, frame, payload.body);
       case "viewChange":
-        return this.viewChange(from, frame, payload.body);
+        return this.composites.viewChange(from, frame, payload.body);
       case "newView":
-        return isAuthentic(frame, from, this.around.keyring)
-          ? this.control(from, payload.body.message)
-          : "badSignature";
+        if (from !== this.composites.primary(payload.body.message.view)) return "notPrimary";
+        return this.composites.newView(frame, payload.body);
+      case "fetchedViewChange":
+        return this.fetchedViewChange(from, frame, payload.body);
+      case "fetchedNewView":
+        return this.fetchedNewView(from, frame, payload.body);
       case "decided":
         return this.decided(from, payload.body);
       case "status":
       case "complaint":
         return this.control(from, payload.body);
       case "fetch":
-        return this.fetch(from, payload.body);
+        return this.fetching.onFetch(from, payload.body);
       case "unavailable":
-        return this.unavailable(from, payload.body);
+        return this.fetching.onUnavailable(from, payload.body);
+      case "fetchedBatch":
+        return this.fetching.onFetchedBatch(from, payload.body);
+      case "stateFetch":
+        return this.ports.states.onFetch(from, payload.body);
+      case "stateNodes":
+        return this.ports.states.onNodes(from, payload.body);
       case "bundle":
       case "fetchedBundle": {
         const client = this.around.keyring.nodeOf(payload.body.client);
@@ -121,6 +152,7 @@ export class Receiver {
     const verdict = this.ports.votes.propose(from, body, frame.payload.signature as Uint8Array);
     if (verdict !== "taken" && verdict !== "duplicate") return verdict;
     this.ports.accepted(from, { ...body, type: "prePrepare" });
+    this.ports.store.keepBatch(body.digest, body.sequence, body);
     return this.control(from, body);
   }
 
@@ -142,50 +174,30 @@ export class Receiver {
     return this.control(from, body);
   }
 
-  private viewChange(from: ReplicaId, frame: Frame, body: DecodedViewChange): string | undefined {
-    if (!isAuthentic(frame, from, this.around.keyring)) return "badSignature";
-    const valid = body.certificates.every(({ name, signatures }) => this.verifies(name, signatures));
-    return valid ? this.control(from, body.message) : "badSignature";
+  private fetchedViewChange(from: ReplicaId, frame: Frame, body: Bodies["fetchedViewChange"]): string | undefined {
+    const { digest } = body.message;
+    if (!this.ports.store.isAsked("viewChange", digest, from)) return "unasked";
+    const rejected = this.composites.viewChange(body.from, frame, body);
+    if (rejected !== undefined) return rejected;
+    this.ports.store.answered("viewChange", digest);
+    this.around.coverage.hit("view change fetched");
+    return undefined;
   }
 
-  private verifies(name: CertificateName, signatures: Uint8Array): boolean {
-    const { n } = this.around.options;
-    return membersOf(name.signers).every((signer, index) => {
-      const signature = signatures.subarray(index * SIGNATURE_BYTES, (index + 1) * SIGNATURE_BYTES);
-      const proposed = name.phase === "prepare" && signer === name.view % n;
-      const type = name.phase === "checkpoint" ? "checkpoint" : proposed ? "prePrepare" : "prepare";
-      const bytes = proposalBytes(name);
-      return this.around.keyring.verify(
-        signer,
-        MessageType[type],
-        type === "checkpoint" ? bytes.subarray(8) : bytes,
-        signature,
-      );
-    });
+  private fetchedNewView(from: ReplicaId, frame: Frame, body: Bodies["fetchedNewView"]): string | undefined {
+    const name = newViewName(body.message.view);
+    if (!this.ports.store.isAsked("newView", name, from)) return "unasked";
+    const rejected = this.composites.newView(frame, body);
+    if (rejected !== undefined) return rejected;
+    this.ports.store.answered("newView", name);
+    this.around.coverage.hit("new view fetched");
+    return undefined;
   }
 
   private decided(from: ReplicaId, body: Decided): undefined {
     learnBatch(this.around, body.digest, body.bundles);
     this.ports.accepted(from, { ...body, type: "decided", view: 0 });
     return this.control(from, body);
-  }
-
-  private fetch(from: ReplicaId, body: Fetch): string | undefined {
-    if (body.kind !== "bundle") return this.control(from, body);
-    const held = this.ports.bodies.get(body.digest);
-    const { kind, digest } = body;
-    if (held === undefined) {
-      const frame = sealBody("unavailable", { type: "unavailable", kind, digest }, () => new Uint8Array(0));
-      this.ports.answer(from, "unavailable", frame);
-    } else this.ports.answer(from, "fetchedBundle", sealSigned("fetchedBundle", held.bundle, held.signature));
-    return undefined;
-  }
-
-  private unavailable(from: ReplicaId, body: Unavailable): string | undefined {
-    if (body.kind !== "bundle") return this.control(from, body);
-    if (!this.ports.bodies.unavailable(body.digest, from)) return "unasked";
-    this.around.coverage.hit("body unavailable");
-    return undefined;
   }
 
   private body(frame: Frame, bundle: Bundle, from: ReplicaId | undefined): string | undefined {

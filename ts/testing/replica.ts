@@ -6,8 +6,8 @@
 import type { Action, Input } from "../protocol/core.ts";
 import type { Replica } from "../protocol/replica.ts";
 import { orderTurn } from "../protocol/turn.ts";
-import { type AgreedTime, type Digest, type Instant, type ReplicaId, type Sequence } from "../protocol/types.ts";
-import { recordFact } from "./facts.ts";
+import type { AgreedTime, Digest, Instant, ReplicaId, View } from "../protocol/types.ts";
+import { newViewFact, recordFact } from "./facts.ts";
 import { Incarnation } from "./incarnation.ts";
 import { Inspector } from "./inspector.ts";
 import { narrateAction, narrateInput } from "./narrate.ts";
@@ -15,6 +15,9 @@ import type { BodyStore } from "./ports/body-store.ts";
 import { Disk, type StoredRecord } from "./ports/disk.ts";
 import type { ExecutionPort } from "./ports/execution.ts";
 import type { Prng } from "./prng.ts";
+import type { MessageStore } from "./ports/message-store.ts";
+import { newViewName } from "../protocol/new-view.ts";
+import { RoundTrips } from "./round-trips.ts";
 import { learnBatch, LocalClock, type Surroundings } from "./surroundings.ts";
 
 /** Frames that wait for a paused process; more are dropped, as its sockets' buffers are full. */
@@ -33,12 +36,15 @@ export class SimReplica {
   private readonly clock: LocalClock;
   private readonly disk: Disk;
   private readonly inspector: Inspector;
+  private readonly roundTrips: RoundTrips;
   private life: Incarnation;
   private lives = 1;
   /** The disk that this incarnation found was not the one that the last one wrote. */
   private wiped = false;
   private turnPending = false;
   private wakeAt = Infinity;
+  /** The last view that it took part in before the present one. */
+  private viewLeft = 0;
 
   constructor(around: Surroundings, id: number) {
     const { options, scheduler } = around;
@@ -57,6 +63,7 @@ export class SimReplica {
       },
     });
     this.life = this.live(this.prng);
+    this.roundTrips = new RoundTrips(around, id, this.prng.split("round trips"));
     this.inspector = new Inspector(around, this, this.prng.split("inspector"));
   }
 
@@ -74,6 +81,10 @@ export class SimReplica {
 
   get bodies(): BodyStore {
     return this.life.bodies;
+  }
+
+  get store(): MessageStore {
+    return this.life.store;
   }
 
   /** Whether it can take part: a replica that came back to a wiped disk counts as down for good. */
@@ -106,6 +117,11 @@ export class SimReplica {
     this.life.end();
     this.around.network.attach(this.id, undefined);
     this.see({ kind: "crashed", replica: this.id });
+  }
+
+  /** While the process is down, its disk is set back: what it said since then, it does not know. */
+  rollBack(): void {
+    if (this.running === "down") this.disk.rollBack();
   }
 
   /** After a crash: a new process, with nothing but the disk of the old one. False when the old one still runs. */
@@ -155,8 +171,8 @@ export class SimReplica {
       return;
     }
     this.around.log.add(this.around.scheduler.now, "delivered", this.id, from, bytes);
-    const frame = this.life.receiver.receive(from, bytes);
-    if (frame !== undefined && !this.honest) this.life.departures.overhear(frame, bytes);
+    if (!this.honest && this.life.departures.hides(from, bytes)) return;
+    this.life.receiver.receive(from, bytes);
     this.scheduleTurn();
   }
 
@@ -177,6 +193,8 @@ export class SimReplica {
     this.turnPending = false;
     if (this.running !== "running" || this.halted) return;
     const inputs = [...this.life.inbox.splice(0), ...this.votes.drain(), ...this.bodies.drain()];
+    const roundTrips = this.roundTrips.measure();
+    if (roundTrips !== undefined) inputs.push(roundTrips);
     const now = this.clock.now() as Instant;
     const due = this.core.deadline();
     if (due !== undefined && due <= now) inputs.push({ kind: "tick", wallClock: this.clock.wallClock() as AgreedTime });
@@ -185,6 +203,7 @@ export class SimReplica {
       this.step(input, now);
     }
     this.around.log.add(this.around.scheduler.now, "turn", this.id, inputs.length);
+    this.votes.endTurn();
     this.inspector.afterTurn();
     this.bodies.setRoom(this.core.room());
     if (this.bodies.hasInputs) this.scheduleTurn();
@@ -193,6 +212,8 @@ export class SimReplica {
 
   private step(input: Input, now: Instant): void {
     let actions: readonly Action[];
+    if (input.kind === "control" && input.message.type === "complaint")
+      this.see({ kind: "complained", replica: this.id, from: input.from, view: input.message.view });
     try {
       actions = this.core.step(input, now);
     } catch (error) {
@@ -236,11 +257,15 @@ export class SimReplica {
     const { departures, outbox } = this.life;
     switch (action.kind) {
       case "persist":
-        departures.certify(action.record);
+        departures.store(action.record);
         if (action.record.type === "decided") this.around.coverage.hit("decided by claims");
         return this.disk.append(action.lsn, action.record);
       case "send":
         return departures.send(action, outbox, this.disk, this.holdsBodies(action));
+      case "seal":
+        return this.input(departures.seal(action));
+      case "forget":
+        return this.letGo(action.what, action.digests);
       case "assemble":
         return departures.assemble(action, (digest) => {
           const { view, sequence } = action;
@@ -258,13 +283,15 @@ export class SimReplica {
         return this.bodies.release(action.bundles);
       case "pin":
         return this.bodies.pin(action.bundles);
-      case "fetch":
+      case "fetch": {
         if (action.what === "bundle") this.bodies.fetching(action.digest, action.from);
-        return departures.fetch(action);
+        const refused = departures.fetch(action);
+        return refused === undefined ? undefined : this.input(refused);
+      }
       case "execute": {
         const { sequence, digest, bundles } = action;
         learnBatch(this.around, digest, bundles);
-        this.see({ kind: "executed", replica: id, sequence, digest, bundles });
+        if (this.life.isNew(sequence, digest)) this.see({ kind: "executed", replica: id, sequence, digest, bundles });
         return this.execution.execute(action, (bundle: Digest) => this.bodies.get(bundle));
       }
       case "checkpoint":
@@ -276,25 +303,72 @@ export class SimReplica {
       case "commit":
         return this.leave("commit event", action.after, () => undefined);
       case "stable":
-        this.around.coverage.hit("checkpoint stable");
-        this.execution.stable(action.sequence as Sequence);
-        return this.see({ kind: "stable", replica: id, sequence: action.sequence, digest: action.digest });
+        return this.onStable(action);
       case "window":
         this.see({ kind: "entered", replica: id, view: action.view });
         return this.votes.window(action.low, action.high, action.view, action.pending);
+      case "viewLeft":
+        this.viewLeft = action.view;
+        this.around.coverage.hit(`view left: ${action.cause}`);
+        return this.see({ ...action, replica: id, at: this.around.scheduler.now });
+      case "viewChanged":
+        return this.onViewChanged(action);
+      case "diverged":
+        this.around.coverage.hit("diverged");
+        this.execution.state.distrust();
+        return this.see({ kind: "diverged", replica: id, sequence: action.sequence });
       case "accuse":
         if (action.evidence.type === "prePrepare") this.around.coverage.hit("equivocation seen");
-        return this.see({ kind: "accused", replica: id, by: action.by });
+        return this.see({ kind: "accused", replica: id, by: action.by, ...action.evidence });
       case "ignored":
         return this.around.coverage.hit(`ignored: ${action.reason}`);
       case "halt":
         this.halt();
         return this.see({ kind: "halted", replica: id, reason: JSON.stringify(action.reason) });
-      case "undo":
       case "install":
-      case "viewChanged":
+        this.around.coverage.hit("state asked for");
+        return this.execution.install(action);
+      case "undo":
         return;
     }
+  }
+
+  private letGo(what: "viewChange" | "newView", digests: readonly Digest[]): void {
+    for (const digest of digests) {
+      const view = this.store.newView(digest)?.body.message.view;
+      if (what === "viewChange") this.votes.drop(digest);
+      else if (view !== undefined) this.votes.forgetNewView(view);
+    }
+    this.store.forget(what, digests);
+  }
+
+  private onStable({ sequence, digest, signers }: Extract<Action, { kind: "stable" }>): void {
+    this.around.coverage.hit("checkpoint stable");
+    this.votes.stable(sequence, digest, signers);
+    this.store.stable(sequence);
+    this.execution.stable(sequence);
+    this.see({ kind: "stable", replica: this.id, sequence, digest });
+    if (this.honest) this.life.departures.certify({ phase: "checkpoint", view: 0 as View, sequence, digest, signers });
+  }
+
+  private onViewChanged({ view, cause, carried, nulls }: Extract<Action, { kind: "viewChanged" }>): void {
+    const { coverage, options } = this.around;
+    this.see({ kind: "viewChanged", replica: this.id, view, cause });
+    coverage.hit("view changed");
+    if (carried > 0) coverage.hit("new view with batches");
+    if (nulls > 0) coverage.hit("null request in a new view");
+    if (options.f > 1 && view >= this.viewLeft + options.f) coverage.hit("f consecutive primaries fell");
+    // A NEW-VIEW of our own is shown when it leaves.
+    const accepted = this.store.newView(newViewName(view))?.body.message;
+    if (accepted === undefined) return;
+    this.see(newViewFact(this.id, "accepted", accepted));
+    const shown = accepted.viewChanges.flatMap(
+      ({ digest }) => this.store.viewChange(digest)?.body.message.prepared ?? [],
+    );
+    const differ = shown.some(({ sequence, view: its }) =>
+      shown.some((o) => o.sequence === sequence && o.view !== its),
+    );
+    if (differ) coverage.hit("certificates of two views for one sequence");
   }
 
   private holdsBodies(action: Extract<Action, { kind: "send" }>): boolean {

@@ -13,6 +13,7 @@
  * Batches, bundles and states have names instead of digests; `at MS` sets the time of what follows.
  */
 import type { Action, Input } from "../protocol/core.ts";
+import { NULL_BATCH } from "../protocol/new-view.ts";
 import type { ReplicaOptions } from "../protocol/options.ts";
 import { Replica } from "../protocol/replica.ts";
 import { EMPTY_SET, setOf, type Digest, type Instant, type Lsn, type ReplicaId } from "../protocol/types.ts";
@@ -130,6 +131,16 @@ class Player {
           by: Number(rest[0]),
           evidence: { type: rest[1], digest: digestNamed(rest[2] ?? "") },
         };
+      case "sealed":
+        return { kind: "sealed", target: Number(rest[0]), digest: digestNamed(field("as") ?? "") };
+      case "viewChange":
+        return control(viewChangeOf(rest));
+      case "newView":
+        return control(newViewOf(rest));
+      case "complaint":
+        return control({ type: "complaint", view: Number(rest[0]) });
+      case "fetchedBatch":
+        return control({ type: "fetchedBatch", digest: digestNamed(rest[0] ?? ""), ...content });
       case "link":
         return { kind: "link", peer: Number(rest[0]), up: rest[1] === "up" };
       case "status":
@@ -144,6 +155,46 @@ function statusOf(number: (name: string) => number): object {
   const bits = { proposed: [], prepared: [], committed: [], missing: [], viewChanges: EMPTY_SET, fence: undefined };
   const marks = { view: number("view"), lowWatermark: number("low"), lastExecuted: number("executed") };
   return { type: "status", mode: "normal", ...marks, ...bits };
+}
+
+/** `viewChange 1 as V stable 2 S {0,1,2} prepared 0/3 A {0,1,3} 0/4 B {0,1,3} from 2`. */
+function viewChangeOf(rest: readonly string[]): object {
+  const [sequence, named, signers] = after(rest, "stable");
+  const stable =
+    sequence === undefined
+      ? undefined
+      : { phase: "checkpoint", view: 0, ...certified(`0/${sequence}`, named, signers) };
+  const parts = after(rest, "prepared", "from");
+  const prepared = Array.from({ length: parts.length / 3 }, (_, index) => {
+    const [place = "", digest, its] = parts.slice(3 * index);
+    return { phase: "prepare", ...certified(place, digest, its) };
+  });
+  return {
+    type: "viewChange",
+    target: Number(rest[0]),
+    digest: digestNamed(after(rest, "as")[0] ?? ""),
+    stable,
+    prepared,
+  };
+}
+
+/** `newView 1 of 0:V0 1:V1 3:V3 first 3 O A B from 1`. */
+function newViewOf(rest: readonly string[]): object {
+  const viewChanges = after(rest, "of", "first").map((text) => {
+    const [from, digest = ""] = text.split(":");
+    return { from: Number(from), digest: digestNamed(digest) };
+  });
+  const batches = after(rest, "O", "from").map(digestNamed);
+  return { type: "newView", view: Number(rest[0]), viewChanges, first: Number(after(rest, "first")[0]), batches };
+}
+
+function certified(place: string, digest = "", signers = "{}"): object {
+  const [view, sequence] = place.split("/").map(Number);
+  const ids = signers
+    .slice(1, -1)
+    .split(",")
+    .map((id) => Number(id) as ReplicaId);
+  return { view, sequence, digest: digestNamed(digest), signers: setOf(...ids) };
 }
 
 function bundleOf(name: string, number: (name: string, otherwise?: number) => number): object {
@@ -189,9 +240,11 @@ function numbers(pairs: readonly string[]): Partial<ReplicaOptions> {
 
 /** A digest that says its name. */
 function digestNamed(name: string): Digest {
+  if (name === "null") return NULL_BATCH.digest;
   return name.padEnd(16, "\0").slice(0, 16) as Digest;
 }
 
 function nameOf(digest: Digest): string {
+  if (digest === NULL_BATCH.digest) return "null";
   return digest.replace(/\0+$/, "");
 }

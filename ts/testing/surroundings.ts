@@ -40,6 +40,9 @@ export interface Surroundings {
 export const EPOCH_MS = 1_700_000_000_000;
 
 /** A node's own clocks: they start anywhere, run a little too fast or too slow, and never back. */
+/** Wall clocks run apart no further than so: something like NTP holds them. */
+const DISCIPLINE_MS = 500;
+
 export class LocalClock {
   private readonly scheduler: Scheduler;
   private readonly offsetMs: number;
@@ -59,7 +62,9 @@ export class LocalClock {
   }
 
   wallClock(): number {
-    return Math.round(EPOCH_MS + this.skewMs + this.scheduler.now * this.rate);
+    const { now } = this.scheduler;
+    const drift = now * (this.rate - 1);
+    return Math.round(EPOCH_MS + this.skewMs + now + Math.max(-DISCIPLINE_MS, Math.min(DISCIPLINE_MS, drift)));
   }
 
   /** Virtual time at which this clock will show `local`: a microsecond later, so that rounding never wakes anybody too early. */

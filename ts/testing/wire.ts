@@ -100,6 +100,7 @@ function decodeFrame(frame: Uint8Array): Opened {
       const payload = { name, body: { ...body, digest }, signature } as Payload;
       return { ok: true, payload, digest, signedPayload: proposalBytes({ ...body, digest }) };
     }
+    case "fetchedBatch":
     case "decided": {
       const digest = batchDigest(body);
       return {
@@ -117,15 +118,25 @@ function decodeFrame(frame: Uint8Array): Opened {
         digest: bundleDigest(body, signature as Uint8Array),
         signedPayload: plain,
       };
-    case "viewChange": {
-      const digest = messageDigest(frame);
+    case "viewChange":
+    case "fetchedViewChange": {
+      // A fetched one says in front who signed the rest.
+      const from = name === "viewChange" ? 0 : 1;
+      const digest = messageDigest(MessageType.viewChange, bytes.subarray(from));
       const payload = { name, body: { ...body, message: { ...body.message, digest } }, signature } as Payload;
-      return { ok: true, payload, digest, signedPayload: plain };
+      return { ok: true, payload, digest, signedPayload: plain?.subarray(from) };
     }
     default:
       return { ok: true, payload: decoded.message, digest: undefined, signedPayload: plain };
   }
 }
+
+/** What is passed on was signed once, for whatever message carries it. */
+const signedAs: Readonly<Partial<Record<BodyName, BodyName>>> = {
+  fetchedBundle: "bundle",
+  fetchedViewChange: "viewChange",
+  fetchedNewView: "newView",
+};
 
 /** Whether a frame's signature is that of `node`; true where the type is not signed. */
 export function isAuthentic(opened: Extract<Opened, { ok: true }>, node: number, keyring: Keyring): boolean {
@@ -133,8 +144,7 @@ export function isAuthentic(opened: Extract<Opened, { ok: true }>, node: number,
   if (signature === undefined) return true;
   const { verdict } = opened;
   if (verdict?.node === node && verdict.keyring === keyring) return verdict.authentic;
-  // A bundle is signed once, for whatever message carries it.
-  const type = MessageType[name === "fetchedBundle" ? "bundle" : name];
+  const type = MessageType[signedAs[name] ?? name];
   const authentic = keyring.verify(node, type, opened.signedPayload ?? new Uint8Array(0), signature);
   opened.verdict = { node, keyring, authentic };
   return authentic;

@@ -25,6 +25,11 @@ import type { Subject, Surroundings } from "./surroundings.ts";
 const EVENTS_MAX = 2_000_000;
 /** Events between two looks at whether the healed core is done. */
 const LOOK_EVERY = 64;
+/** Operations that are held back until everything else is over, and how many of them views may still need to settle. */
+const HELD_BACK = 6;
+const SETTLING = 3;
+/** Held back are no more than this share of all. */
+const HELD_BACK_SHARE = 0.5;
 
 export interface RunResult {
   readonly violation: Violation | undefined;
@@ -63,6 +68,7 @@ export class World {
   private readonly log = new EventLog();
   private readonly faults: FaultDriver;
   private readonly prng: Prng;
+  private readonly held: Plan["operations"];
   private readonly used: number[] = [];
   private core: readonly number[] = [];
   private skipped: string | undefined;
@@ -105,8 +111,9 @@ export class World {
       },
     };
     this.replicas = Array.from({ length: options.n }, (_, id) => new SimReplica(around, id));
+    this.held = heldBack(plan);
     const operationsOf = (client: number): Plan["operations"] =>
-      plan.operations.filter((planned) => planned.client === client);
+      plan.operations.filter((planned) => planned.client === client && !this.held.includes(planned));
     this.clients = Array.from(
       { length: options.clients },
       (_, index) => new SimClient(around, index, operationsOf(index)),
@@ -159,12 +166,24 @@ export class World {
     }
   }
 
+  /** Work that goes on after everything was healed: at first views may still change, then they settle. */
+  private runCalm(): void {
+    for (const [index, { client, operation }] of this.held.entries()) {
+      if (index === SETTLING) this.history.see({ kind: "calm", core: this.core });
+      this.clients[client]?.submit(operation);
+      this.runUntil(this.scheduler.now + this.options.livenessMs, () => this.isDone());
+      if (!this.isDone() || this.history.violation !== undefined) return;
+      this.runUntil(this.scheduler.now + this.options.viewChangeTimeoutMs, () => false);
+    }
+  }
+
   private runLiveness(): void {
     this.skipped = this.chooseCore();
     if (this.skipped !== undefined) return this.coverage.hit(`skipped: ${this.skipped}`);
     this.coverage.hit("liveness asked");
     this.heal();
     this.runUntil(this.scheduler.now + this.options.livenessMs, () => this.isDone());
+    if (this.isDone()) this.runCalm();
     if (this.isDone() || this.history.violation !== undefined) return;
     this.skipped = this.unrecoverable();
     if (this.skipped === undefined) return;
@@ -221,8 +240,10 @@ export class World {
   private isDone(): boolean {
     if (this.clients.some((client, index) => index >= this.options.forkingClients && client.open.size > 0))
       return false;
-    const executed = this.core.map((id) => this.replicas[id]?.execution.executed);
-    return executed.every((sequence) => sequence === executed[0]);
+    // What any honest replica executed is decided: the core gets there too, also where its clients heard of it from others.
+    const honest = this.replicas.filter((replica) => replica.honest);
+    const furthest = Math.max(...honest.map(({ execution }) => execution.executed));
+    return this.core.every((id) => this.replicas[id]?.execution.executed === furthest);
   }
 
   private isBeyondReplay(id: number): boolean {
@@ -242,6 +263,13 @@ export class World {
   }
 }
 
+/** The last operations of clients that do not lie. */
+function heldBack({ options, operations }: Plan): Plan["operations"] {
+  const honest = operations.filter(({ client }) => client >= options.forkingClients);
+  const count = Math.min(HELD_BACK, Math.floor(HELD_BACK_SHARE * honest.length));
+  return honest.slice(honest.length - count);
+}
+
 type Slot = ReturnType<SimReplica["core"]["inspect"]>["slots"] extends ReadonlyMap<unknown, infer S> ? S : never;
 
 function isRefused({ proposal, decision }: Slot): boolean {
@@ -249,9 +277,9 @@ function isRefused({ proposal, decision }: Slot): boolean {
 }
 
 function settingOf(options: SimOptions): Setting {
-  const { n, f, checkpointInterval, windowIntervals, byzantine } = options;
+  const { n, f, checkpointInterval, windowIntervals, byzantine, viewChangeTimeoutMs: timeoutMs } = options;
   const honest = Array.from({ length: n }, (_, id) => id).filter((id) => !byzantine.includes(id));
-  return { n, f, window: checkpointInterval * windowIntervals, honest, durable: true };
+  return { n, f, window: checkpointInterval * windowIntervals, honest, timeoutMs, durable: true };
 }
 
 function lawOf(options: SimOptions, prng: Prng): (from: number, to: number) => LinkLaw {

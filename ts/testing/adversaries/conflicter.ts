@@ -28,7 +28,7 @@ export class Conflicter implements Adversary {
     const prng = hand.acts();
     if (prng === undefined) return undefined;
     if (prng.chance(0.2)) return [frame, frame, frame];
-    const digest = otherDigest(body.digest, hand.digestsAt(body.view, body.sequence), prng);
+    const digest = otherDigest(body.digest, hand.memory.digestsAt(body.view, body.sequence), prng);
     const other = hand.seal(name, { ...body, digest });
     return other === undefined ? undefined : both(other, frame, prng);
   }
@@ -36,7 +36,7 @@ export class Conflicter implements Adversary {
   private onCheckpoint(body: Checkpoint, { frame }: Departure, hand: Hand): readonly Uint8Array[] | undefined {
     const prng = hand.acts();
     if (prng === undefined) return undefined;
-    const other = hand.seal("checkpoint", { ...body, digest: otherDigest(body.digest, hand.liveDigests(), prng) });
+    const other = hand.seal("checkpoint", { ...body, digest: otherDigest(body.digest, hand.memory.digests, prng) });
     return other === undefined ? undefined : both(other, frame, prng);
   }
 

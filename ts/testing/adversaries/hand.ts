@@ -1,14 +1,13 @@
 /** The hand of one Byzantine replica: its repertoire, its key, and what it has overheard. */
 import type { Bodies, BodyName } from "../../codec/messages.ts";
-import type { Digest } from "../../protocol/types.ts";
+import type { ReplicaId } from "../../protocol/types.ts";
 import type { Prng } from "../prng.ts";
 import type { Surroundings } from "../surroundings.ts";
-import { sealBody, type Opened, type Signer } from "../wire.ts";
+import { open, sealBody, type Opened, type Signer } from "../wire.ts";
 import { Conspiracy, type Adversary, type Departure, type Hand } from "./adversary.ts";
 import { makeAdversary } from "./index.ts";
+import { Memory } from "./memory.ts";
 
-/** What is remembered of live traffic: enough to choose from, and no more. */
-const REMEMBERED = 32;
 /** Opportunities of different replicas never have the same number. */
 const OPPORTUNITIES = 1_000_000;
 
@@ -16,31 +15,38 @@ export class ByzantineHand implements Hand {
   readonly me: number;
   readonly n: number;
   readonly f: number;
+  readonly window: number;
+  readonly checkpointInterval: number;
   readonly timeoutMs: number;
   readonly conspiracy: Conspiracy;
+  readonly memory: Memory;
   private readonly around: Surroundings;
   private readonly prng: Prng;
   private readonly sign: Signer;
   private readonly adversaries: readonly Adversary[];
-  private readonly digests: Digest[] = [];
-  private readonly frames: Uint8Array[] = [];
-  private readonly places = new Map<string, Digest[]>();
+  private lastFrame: Uint8Array | undefined;
   private opportunities = 0;
 
   constructor(around: Surroundings, me: number, prng: Prng, sign: Signer) {
-    const { n, f, viewChangeTimeoutMs, colluding, byzantine, repertoires } = around.options;
+    const { n, f, checkpointInterval, windowIntervals, viewChangeTimeoutMs } = around.options;
+    const { colluding, byzantine, repertoires } = around.options;
     this.around = around;
     this.me = me;
     this.n = n;
     this.f = f;
+    this.window = checkpointInterval * windowIntervals;
+    this.checkpointInterval = checkpointInterval;
     this.timeoutMs = viewChangeTimeoutMs;
     this.prng = prng;
     this.sign = sign;
+    this.memory = new Memory(n);
     this.conspiracy = colluding ? around.conspiracy : new Conspiracy();
+    this.conspiracy.join(me as ReplicaId, sign);
     this.adversaries = (repertoires[byzantine.indexOf(me)] ?? []).map(makeAdversary);
   }
 
   depart(departure: Departure): void {
+    this.learnOwn(departure.frame);
     for (const adversary of this.adversaries) {
       const frames = adversary.onDeparture(departure, this);
       if (frames === undefined) continue;
@@ -51,17 +57,13 @@ export class ByzantineHand implements Hand {
     this.send(departure.to, departure.frame);
   }
 
-  overhear({ payload }: Extract<Opened, { ok: true }>, bytes: Uint8Array): void {
-    remember(this.frames, bytes);
-    if (!("digest" in payload.body)) return;
-    const { digest } = payload.body;
-    remember(this.digests, digest);
-    if (!("view" in payload.body) || !("sequence" in payload.body)) return;
-    const place = `${payload.body.view}/${payload.body.sequence}`;
-    const known = this.places.get(place) ?? [];
-    if (!known.includes(digest)) remember(known, digest);
-    this.places.set(place, known);
-    if (this.places.size > REMEMBERED) this.places.delete(this.places.keys().next().value as string);
+  /** Hears a frame on its way to the core. Whether the core is to hear it as well. */
+  overhear(from: number, frame: Extract<Opened, { ok: true }>, bytes: Uint8Array): boolean {
+    this.memory.learn(from, frame, bytes);
+    const { name, body } = frame.payload;
+    const hiding = this.adversaries.find((adversary) => adversary.hides?.(name, body, this) === true);
+    if (hiding !== undefined) this.around.coverage.hit(`adversary: ${hiding.name}`);
+    return hiding === undefined;
   }
 
   acts(): Prng | undefined {
@@ -90,20 +92,11 @@ export class ByzantineHand implements Hand {
     this.around.scheduler.after(delayMs, () => this.send(to, frame));
   }
 
-  liveDigests(): readonly Digest[] {
-    return this.digests;
+  /** One frame leaves for many receivers, one after another. */
+  private learnOwn(frame: Uint8Array): void {
+    if (frame === this.lastFrame) return;
+    this.lastFrame = frame;
+    const opened = open(frame);
+    if (opened.ok) this.memory.learn(this.me, opened, frame);
   }
-
-  digestsAt(view: number, sequence: number): readonly Digest[] {
-    return this.places.get(`${view}/${sequence}`) ?? [];
-  }
-
-  liveFrames(): readonly Uint8Array[] {
-    return this.frames;
-  }
-}
-
-function remember<T>(list: T[], item: T): void {
-  list.push(item);
-  if (list.length > REMEMBERED) list.shift();
 }

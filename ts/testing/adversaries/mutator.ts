@@ -69,13 +69,13 @@ function mutateField(value: unknown, prng: Prng, hand: Hand): unknown {
     if (bytes.length > 0) bytes[prng.below(bytes.length)]! ^= 1 << prng.below(8);
     return bytes;
   }
-  const live = hand.liveDigests();
+  const live = hand.memory.digests;
   return live.length > 0 ? prng.pick(live) : value;
 }
 
 /** A message out of nothing, made of live parts. */
 function invent(prng: Prng, hand: Hand): Uint8Array | undefined {
-  const digest = (): Digest => prng.pick([...hand.liveDigests(), "\0".repeat(16) as Digest]);
+  const digest = (): Digest => prng.pick([...hand.memory.digests, "\0".repeat(16) as Digest]);
   const sequence = (): Sequence => prng.between(1, 30) as Sequence;
   const view = (): View => prng.pick([0, 0, 1, 2, hand.me, 1 << 20]) as View;
   const vote = { view: view(), sequence: sequence(), digest: digest() };
@@ -116,7 +116,13 @@ function invent(prng: Prng, hand: Hand): Uint8Array | undefined {
         digest: digest(),
       } as Bodies["fetch"] & Bodies["unavailable"]);
     case 9:
-      return hand.seal("stateFetch", { type: "stateFetch", sequence: sequence(), digests: [digest()] });
+      return hand.seal("stateFetch", {
+        type: "stateFetch",
+        sequence: sequence(),
+        request: prng.below(2 ** 32),
+        bytesMax: prng.pick([1, 2 ** 20]),
+        items: [{ path: Uint8Array.from({ length: prng.below(8) }, () => prng.below(17)), deep: prng.chance(0.5) }],
+      });
     default:
       return hand.seal("status", {
         type: "status",

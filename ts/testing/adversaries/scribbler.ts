@@ -30,6 +30,6 @@ function scribble(frame: Uint8Array, prng: Prng, hand: Hand): Uint8Array {
       return random;
     }
     default:
-      return hand.liveFrames().length > 0 ? prng.pick(hand.liveFrames()) : frame;
+      return hand.memory.frames.length > 0 ? prng.pick(hand.memory.frames) : frame;
   }
 }

@@ -27,11 +27,18 @@ export class Idempotence implements Checker {
   }
 }
 
-/** Invariant 18: nobody accuses an honest replica. */
+/**
+ * Invariant 18: nobody accuses an honest replica, and whoever is accused has signed two messages of the named type that exclude each
+ * other: two digests at one place, or two contents for one view.
+ */
 export class SoundEvidence implements Checker {
   readonly invariant = 18;
   readonly name = "sound evidence";
-  readonly kinds = ["accused"] as const;
+  readonly kinds = ["signed", "signedView", "accused"] as const;
+  /** What each replica signed, by signer, type and place. */
+  private readonly said = new Map<string, Set<string>>();
+  /** The places at which each digest was signed, by signer and type; views have no digest of their own. */
+  private readonly places = new Map<string, Set<string>>();
   private readonly setting: Setting;
 
   constructor(setting: Setting) {
@@ -39,7 +46,39 @@ export class SoundEvidence implements Checker {
   }
 
   see(observation: Observation): string | undefined {
-    if (observation.kind !== "accused" || !this.setting.honest.includes(observation.by)) return undefined;
-    return `replica ${observation.replica} accuses honest replica ${observation.by}`;
+    switch (observation.kind) {
+      case "signed": {
+        const { signer, vote } = observation;
+        return this.say(`${signer}/${vote.type}`, `${vote.view}/${vote.sequence}`, vote.digest, vote.digest);
+      }
+      case "signedView": {
+        const { signer, type, view, content } = observation;
+        return this.say(`${signer}/${type}`, `${view}`, content, "");
+      }
+      case "accused":
+        return this.judge(observation);
+      default:
+        return undefined;
+    }
   }
+
+  private say(who: string, place: string, content: string, digest: string): undefined {
+    gather(this.said, `${who}/${place}`, content);
+    gather(this.places, `${who}/${digest}`, place);
+  }
+
+  private judge({ replica, by, type, digest }: Extract<Observation, { kind: "accused" }>): string | undefined {
+    const accusation = `replica ${replica} accuses replica ${by} of two messages ${type}`;
+    if (this.setting.honest.includes(by)) return `${accusation}, who is honest`;
+    const named = type === "viewChange" || type === "newView" ? "" : digest;
+    const places = [...(this.places.get(`${by}/${type}/${named}`) ?? [])];
+    const guilty = places.some((place) => (this.said.get(`${by}/${type}/${place}`)?.size ?? 0) > 1);
+    return guilty ? undefined : `${accusation}, who never signed two that exclude each other`;
+  }
+}
+
+function gather(map: Map<string, Set<string>>, key: string, item: string): void {
+  const set = map.get(key);
+  if (set === undefined) map.set(key, new Set([item]));
+  else set.add(item);
 }

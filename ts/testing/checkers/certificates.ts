@@ -1,4 +1,5 @@
 import { quorumOf, short, type Checker, type Observation, type Setting, type VoteFact } from "../history.ts";
+import { Commitments, type Commitment } from "./committed.ts";
 
 /** Who signed what: the register of every signature made in a run, by distinct signer. */
 class Signatures {
@@ -111,4 +112,49 @@ export class VerifiableCertificates implements Checker {
     if (phase === "prepare" && !distinct.has(view % this.setting.n)) return `${place} lacks the primary's proposal`;
     return undefined;
   }
+}
+
+/**
+ * Invariant 5 across views: what is committed at a sequence in one view is all that can be prepared there in a later one. Certificates
+ * in verified VIEW-CHANGEs count like those that replicas make.
+ */
+export class CertificatesAcrossViews implements Checker {
+  readonly invariant = 5;
+  readonly name = "certificates across views";
+  readonly kinds = [...Commitments.kinds, "certificate", "viewChange"] as const;
+  private readonly commitments: Commitments;
+  private readonly prepared = new Map<number, Commitment[]>();
+
+  constructor(setting: Setting) {
+    this.commitments = new Commitments(setting);
+  }
+
+  see(observation: Observation): string | undefined {
+    if (observation.kind === "viewChange") return this.first(observation.prepared);
+    if (observation.kind === "certificate")
+      return observation.phase === "prepare" ? this.first([observation]) : undefined;
+    const committed = this.commitments.see(observation);
+    if (committed === undefined) return undefined;
+    const later = this.prepared.get(committed.sequence)?.find((one) => excludes(committed, one));
+    return later && contradiction(committed, later);
+  }
+
+  private first(prepared: readonly Commitment[]): string | undefined {
+    for (const one of prepared) {
+      const known = this.prepared.get(one.sequence) ?? [];
+      if (known.some(({ view, digest }) => view === one.view && digest === one.digest)) continue;
+      this.prepared.set(one.sequence, [...known, one]);
+      const committed = this.commitments.at(one.sequence).find((before) => excludes(before, one));
+      if (committed !== undefined) return contradiction(committed, one);
+    }
+    return undefined;
+  }
+}
+
+function excludes(committed: Commitment, prepared: Commitment): boolean {
+  return prepared.view > committed.view && prepared.digest !== committed.digest;
+}
+
+function contradiction(committed: Commitment, { view, digest }: Commitment): string {
+  return `${short(committed.digest)} was committed at ${committed.sequence} in view ${committed.view}, and ${short(digest)} is prepared there in view ${view}`;
 }

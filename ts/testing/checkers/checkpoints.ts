@@ -7,7 +7,7 @@ import { quorumOf, short, type Checker, type Observation, type Setting } from ".
 export class Checkpoints implements Checker {
   readonly invariant = 11;
   readonly name = "checkpoints";
-  readonly kinds = ["checkpointed", "emitted", "accepted", "stable"] as const;
+  readonly kinds = ["checkpointed", "emitted", "accepted", "viewChange", "stable"] as const;
   private readonly states = new Map<number, { readonly digest: string; readonly replica: number }>();
   private readonly claims = new Map<string, Set<number>>();
   private readonly setting: Setting;
@@ -24,6 +24,8 @@ export class Checkpoints implements Checker {
         return this.claim(observation.replica, observation.replica, observation.vote);
       case "accepted":
         return this.claim(observation.replica, observation.from, observation.vote);
+      case "viewChange":
+        return this.certificate(observation.replica, observation.stable);
       case "stable":
         return this.stable(observation.replica, observation.sequence, observation.digest);
       default:
@@ -47,6 +49,16 @@ export class Checkpoints implements Checker {
     return undefined;
   }
 
+  /** Whoever verified a VIEW-CHANGE has seen the claims that its stable certificate is made of. */
+  private certificate(
+    replica: number,
+    stable: { readonly sequence: number; readonly digest: string; readonly signers: readonly number[] } | undefined,
+  ): undefined {
+    if (stable === undefined) return undefined;
+    const { sequence, digest } = stable;
+    for (const signer of stable.signers) this.claim(replica, signer, { type: "checkpoint", sequence, digest });
+  }
+
   private stable(replica: number, sequence: number, digest: string): string | undefined {
     const claims = this.claims.get(`${replica}/${sequence}/${digest}`)?.size ?? 0;
     if (claims < quorumOf(this.setting)) {
@@ -55,5 +67,24 @@ export class Checkpoints implements Checker {
     const known = this.states.get(sequence);
     if (known === undefined || known.digest === digest) return undefined;
     return `checkpoint ${sequence} became stable at ${short(digest)}, and replica ${known.replica} has ${short(known.digest)}`;
+  }
+}
+
+/** Invariant 11: whoever signs a CHECKPOINT has the state itself, by executing up to there or by installing it, and none besides. */
+export class StatesBehindCheckpoints implements Checker {
+  readonly invariant = 11;
+  readonly name = "states behind checkpoints";
+  readonly kinds = ["checkpointed", "emitted"] as const;
+  private readonly states = new Set<string>();
+
+  see(observation: Observation): string | undefined {
+    if (observation.kind === "checkpointed") {
+      this.states.add(`${observation.replica}/${observation.sequence}/${observation.digest}`);
+      return undefined;
+    }
+    if (observation.kind !== "emitted" || observation.vote.type !== "checkpoint") return undefined;
+    const { sequence, digest } = observation.vote;
+    if (this.states.has(`${observation.replica}/${sequence}/${digest}`)) return undefined;
+    return `replica ${observation.replica} signed ${short(digest)} at ${sequence} and never had that state`;
   }
 }

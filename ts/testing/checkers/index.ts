@@ -2,8 +2,14 @@
 import type { Checker, Setting } from "../history.ts";
 import { Agreement, CommitQuorum } from "./agreement.ts";
 import { BoundedMemory, Idempotence, SoundEvidence } from "./bounds.ts";
-import { CertificateUniqueness, ProposalsOfPrimary, VerifiableCertificates } from "./certificates.ts";
-import { Checkpoints } from "./checkpoints.ts";
+import { CommitCarryOver, CompleteViewChanges, NewViewsFollow, NullIsNothing } from "./carry-over.ts";
+import {
+  CertificatesAcrossViews,
+  CertificateUniqueness,
+  ProposalsOfPrimary,
+  VerifiableCertificates,
+} from "./certificates.ts";
+import { Checkpoints, StatesBehindCheckpoints } from "./checkpoints.ts";
 import { NoDoubleVotes, NoVotesAfterWipe } from "./double-votes.ts";
 import { ExactlyOnce } from "./exactly-once.ts";
 import { Linearizability, type Model } from "./linearizability.ts";
@@ -12,6 +18,7 @@ import { PersistBeforeSend } from "./persistence.ts";
 import { AcceptedReplies, Liveness } from "./replies.ts";
 import { TotalOrder } from "./total-order.ts";
 import { Validity } from "./validity.ts";
+import { OneWordPerView, ViewsLeftForGood, ViewsSettle, ViewSteps } from "./views.ts";
 
 /** What must hold with at most f Byzantine replicas. */
 export function allCheckers(setting: Setting, model: Model | undefined): Checker[] {
@@ -22,10 +29,14 @@ export function allCheckers(setting: Setting, model: Model | undefined): Checker
     new Validity(),
     new ExactlyOnce(),
     new CertificateUniqueness(setting),
+    new CertificatesAcrossViews(setting),
+    new CommitCarryOver(setting),
+    new NewViewsFollow(setting),
     new ProposalsOfPrimary(setting),
     new Checkpoints(setting),
     new AcceptedReplies(),
     new Liveness(setting),
+    new ViewsSettle(setting),
     new Linearizability(model),
     ...alwaysCheckers(setting),
   ];
@@ -36,6 +47,12 @@ export function alwaysCheckers(setting: Setting): Checker[] {
   return [
     new NoDoubleVotes(),
     new NoVotesAfterWipe(),
+    new OneWordPerView(),
+    new ViewsLeftForGood(),
+    new ViewSteps(setting),
+    new CompleteViewChanges(),
+    new NullIsNothing(),
+    new StatesBehindCheckpoints(),
     new PersistBeforeSend(setting),
     new Monotone(),
     new WithinWindow(setting),

@@ -4,16 +4,19 @@ interface Durable {
   readonly leases: Map<number, number>;
   readonly prepared: Set<string>;
   readonly checkpoints: Set<string>;
+  /** Digests of VIEW-CHANGEs. */
+  readonly left: Set<string>;
+  readonly views: Set<number>;
 }
 
 /**
  * Invariant 8: what binds leaves only when the records it rests on are durable. A COMMIT rests on its prepared certificate, a
- * PRE-PREPARE or PREPARE on a lease of its view, a CHECKPOINT on its record.
+ * PRE-PREPARE or PREPARE on a lease of its view, a CHECKPOINT on its record, a VIEW-CHANGE on having left for good, and a NEW-VIEW on having entered.
  */
 export class PersistBeforeSend implements Checker {
   readonly invariant = 8;
   readonly name = "persist before send";
-  readonly kinds = ["durable", "left"] as const;
+  readonly kinds = ["durable", "left", "viewChange", "newView"] as const;
   private readonly disks = new Map<number, Durable>();
   private readonly setting: Setting;
 
@@ -27,6 +30,7 @@ export class PersistBeforeSend implements Checker {
       record(this.disk(observation.replica), observation.record);
       return undefined;
     }
+    if (observation.kind === "viewChange" || observation.kind === "newView") return this.view(observation);
     if (observation.kind !== "left") return undefined;
     const { replica, what, after, durable, vote } = observation;
     if (after > durable)
@@ -35,10 +39,22 @@ export class PersistBeforeSend implements Checker {
     return `replica ${replica} sent ${vote.type} of ${vote.sequence} in view ${vote.view} and its disk knows nothing of it`;
   }
 
+  private view(observation: Extract<Observation, { kind: "viewChange" | "newView" }>): string | undefined {
+    if (observation.how !== "sent") return undefined;
+    const { replica } = observation;
+    const { left, views } = this.disk(replica);
+    if (observation.kind === "viewChange")
+      return left.has(observation.digest)
+        ? undefined
+        : `replica ${replica} sent a VIEW-CHANGE that its disk does not know`;
+    if (views.has(observation.view)) return undefined;
+    return `replica ${replica} sent the NEW-VIEW of view ${observation.view} that its disk does not know`;
+  }
+
   private disk(replica: number): Durable {
     let disk = this.disks.get(replica);
     if (disk === undefined) {
-      disk = { leases: new Map(), prepared: new Set(), checkpoints: new Set() };
+      disk = { leases: new Map(), prepared: new Set(), checkpoints: new Set(), left: new Set(), views: new Set() };
       this.disks.set(replica, disk);
     }
     return disk;
@@ -48,6 +64,8 @@ export class PersistBeforeSend implements Checker {
 function record(disk: Durable, fact: RecordFact): void {
   if (fact.type === "lease") disk.leases.set(fact.view, Math.max(fact.through, disk.leases.get(fact.view) ?? 0));
   if (fact.type === "prepared") disk.prepared.add(`${fact.view}/${fact.sequence}/${fact.digest}`);
+  if (fact.type === "viewLeft") disk.left.add(fact.message);
+  if (fact.type === "viewEntered") disk.views.add(fact.view);
   if (fact.type === "checkpoint") disk.checkpoints.add(`${fact.sequence}/${fact.digest}`);
 }
 

@@ -10,14 +10,18 @@ const executed = new Set(["ok", "refused", "failed"]);
 export class AcceptedReplies implements Checker {
   readonly invariant = 12;
   readonly name = "accepted replies";
-  readonly kinds = ["applied", "returned"] as const;
+  readonly kinds = ["applied", "returned", "installed"] as const;
   private readonly applied = new Map<string, Set<number>>();
+  /** Where it was executed: a fetched state of that sequence or a later one has it. */
+  private readonly sequences = new Map<string, number>();
+  private readonly installed = new Map<number, number>();
   private readonly returned: string[] = [];
   private readonly denied = new Set<string>();
 
   see(observation: Observation): string | undefined {
     if (observation.kind === "applied") {
       const key = `${observation.client}/${observation.operation}`;
+      this.sequences.set(key, observation.sequence);
       const set = this.applied.get(key);
       if (set === undefined) this.applied.set(key, new Set([observation.replica]));
       else set.add(observation.replica);
@@ -25,6 +29,7 @@ export class AcceptedReplies implements Checker {
         ? `replica ${observation.replica} executed what its client was told is not executed`
         : undefined;
     }
+    if (observation.kind === "installed") this.installed.set(observation.replica, observation.sequence);
     if (observation.kind !== "returned") return undefined;
     const key = `${observation.client}/${observation.operation}`;
     if (observation.status.endsWith(" no")) {
@@ -39,7 +44,8 @@ export class AcceptedReplies implements Checker {
   finish(ending: Ending): string | undefined {
     for (const key of this.returned) {
       for (const replica of ending.core) {
-        if (!this.applied.get(key)?.has(replica))
+        const fetched = (this.sequences.get(key) ?? Infinity) <= (this.installed.get(replica) ?? 0);
+        if (!fetched && !this.applied.get(key)?.has(replica))
           return `replica ${replica} never executed an operation that its client saw executed`;
       }
     }

@@ -1,10 +1,10 @@
 import type { Checker, Observation } from "../history.ts";
 
-/** Invariant 2: what a replica executes is gap-free and append-only. */
+/** Invariant 2: what a replica executes is gap-free and append-only, but for a fetched state that takes its place. */
 export class TotalOrder implements Checker {
   readonly invariant = 2;
   readonly name = "total order";
-  readonly kinds = ["executed", "applied"] as const;
+  readonly kinds = ["executed", "applied", "installed"] as const;
   private readonly executed = new Map<number, number>();
   private readonly applied = new Map<number, { readonly sequence: number; readonly index: number }>();
 
@@ -14,6 +14,12 @@ export class TotalOrder implements Checker {
       const last = this.executed.get(replica) ?? 0;
       this.executed.set(replica, sequence);
       return sequence === last + 1 ? undefined : `replica ${replica} executed ${sequence} after ${last}`;
+    }
+    if (observation.kind === "installed") {
+      const { replica, sequence } = observation;
+      this.executed.set(replica, sequence);
+      this.applied.set(replica, { sequence, index: Infinity });
+      return undefined;
     }
     if (observation.kind !== "applied") return undefined;
     const { replica, sequence, index } = observation;

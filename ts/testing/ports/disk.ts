@@ -75,6 +75,13 @@ export class Disk {
     this.wiped = true;
   }
 
+  /** An image of some time before is put in its place: a part of the records, or where there is no journal none of them. */
+  rollBack(): void {
+    this.durable = this.options.journal ? this.durable.slice(0, this.prng.below(this.durable.length + 1)) : [];
+    this.started = this.options.journal;
+    this.wiped = false;
+  }
+
   /** What a process finds that starts now. No snapshot is kept here: a journal goes back to the beginning. */
   recover(): DurableState {
     const first = !this.started && !this.wiped;

@@ -4,7 +4,7 @@
  */
 import { Writer } from "../../codec/bytes.ts";
 import { writeBundle, type Outcome, type ReplyEntry } from "../../codec/client.ts";
-import type { Action, Input } from "../../protocol/core.ts";
+import type { Action, Input, SessionChanges } from "../../protocol/core.ts";
 import type { BundleRef, ResultEntry } from "../../protocol/messages.ts";
 import type { ClientKey, Digest, ReplicaId, Run, Sequence, SessionId, View } from "../../protocol/types.ts";
 import type { BundleReply } from "../../state/batch-record.ts";
@@ -15,9 +15,13 @@ import type { Prng } from "../prng.ts";
 import type { Surroundings } from "../surroundings.ts";
 import { sealBody } from "../wire.ts";
 import type { Body } from "./body-store.ts";
+import { StatePort } from "./state-port.ts";
 
 /** Results up to here always travel in full. WIRE.md §4. */
 const SHORT_RESULT_BYTES = 64;
+
+/** Roots kept for a core that asks again: more checkpoints than a window has. */
+const ROOTS_MAX = 16;
 
 type ReplyContent = { readonly batchSequence: Sequence; readonly view: View; readonly tentative: boolean };
 type Leave = (client: number, frame: Uint8Array) => void;
@@ -27,13 +31,22 @@ export interface ExecutionOwner {
   readonly honest: boolean;
   readonly prng: Prng;
   readonly onInput: (input: Input) => void;
+  /** A message that binds nobody. */
+  readonly leave: (to: number, name: "stateFetch" | "stateNodes", frame: Uint8Array) => void;
 }
 
 export class ExecutionPort {
+  /** Fetching and serving of states. */
+  readonly state: StatePort;
   private readonly around: Surroundings;
   private readonly owner: ExecutionOwner;
   private readonly executor: Executor;
   private readonly replies = new Map<Sequence, readonly BundleReply[]>();
+  /** What batches changed until the core has taken it: it may discard that, and ask for them again under a later run. */
+  private readonly sessions = new Map<Sequence, SessionChanges>();
+  /** The same for checkpoints. */
+  private readonly roots = new Map<Sequence, Digest>();
+  private run = 0;
   /** One job after another: when the last of them ends. */
   private busyUntil = 0;
   private ended = false;
@@ -48,6 +61,9 @@ export class ExecutionPort {
       hasher,
       members: Array.from({ length: n }, (_, replica) => around.keyring.keyOf(replica)),
     });
+    const { id, onInput, leave } = owner;
+    const onInstalled = (sequence: Sequence, digest: Digest): void => this.installed(sequence, digest);
+    this.state = new StatePort(around, { id, executor: this.executor, onInput, leave, onInstalled });
   }
 
   /** Sequence of the last executed batch. */
@@ -73,21 +89,30 @@ export class ExecutionPort {
       return;
     }
     const batch: Batch = { sequence, timeMs: time, digest, bundles: payloads as Batch["bundles"] };
-    this.work(() => this.run(run, batch));
+    this.run = Math.max(this.run, run);
+    this.state.supersede(run);
+    this.work(() => {
+      if (run === this.run && !this.state.installing) this.runBatch(run, batch);
+    });
+  }
+
+  /** Fetches a state; batches of earlier runs are not executed any more. */
+  install(action: Extract<Action, { kind: "install" }>): void {
+    this.run = Math.max(this.run, action.run);
+    this.state.install(action);
   }
 
   checkpoint(run: Run, sequence: Sequence): void {
     this.work(() => {
-      this.executor.freeze(sequence);
-      const digest = this.executor.root(sequence);
-      if (this.owner.honest)
-        this.around.history.see({ kind: "checkpointed", replica: this.owner.id, sequence, digest });
-      this.owner.onInput({ kind: "checkpointed", run, sequence, digest });
+      if (!this.roots.has(sequence) && this.executor.lastExecuted === sequence) this.freeze(sequence);
+      const digest = this.roots.get(sequence);
+      // Its batch belonged to a run that ended before.
+      if (digest !== undefined) this.owner.onInput({ kind: "checkpointed", run, sequence, digest });
     });
   }
 
   stable(sequence: Sequence): void {
-    this.executor.release(sequence);
+    this.state.stable(sequence);
   }
 
   /** The replies of an executed batch, as frames. */
@@ -96,6 +121,7 @@ export class ExecutionPort {
       this.send(client, session, entries, { batchSequence, view, tentative }, leave);
     }
     this.replies.delete(batchSequence);
+    this.sessions.delete(batchSequence);
   }
 
   /** Answers a retried bundle from the session table. */
@@ -110,11 +136,34 @@ export class ExecutionPort {
   /** The process ended: jobs that wait are nobody's. */
   end(): void {
     this.ended = true;
+    this.state.end();
   }
 
-  private run(run: Run, batch: Batch): void {
+  /** What was made of the state before is nothing to the one that has taken its place. */
+  private installed(sequence: Sequence, digest: Digest): void {
+    this.replies.clear();
+    this.sessions.clear();
+    this.roots.clear();
+    this.roots.set(sequence, digest);
+    if (!this.owner.honest) return;
+    this.around.history.see({ kind: "installed", replica: this.owner.id, sequence });
+    this.around.history.see({ kind: "checkpointed", replica: this.owner.id, sequence, digest });
+  }
+
+  private freeze(sequence: Sequence): void {
+    this.executor.freeze(sequence);
+    const digest = this.executor.root(sequence);
+    this.roots.set(sequence, digest);
+    if (this.roots.size > ROOTS_MAX) this.roots.delete(this.roots.keys().next().value as Sequence);
+    if (this.owner.honest) this.around.history.see({ kind: "checkpointed", replica: this.owner.id, sequence, digest });
+  }
+
+  private runBatch(run: Run, batch: Batch): void {
     const { sequence } = batch;
+    const known = this.sessions.get(sequence);
+    if (known !== undefined) return this.owner.onInput({ kind: "executed", run, through: sequence, sessions: known });
     const { replies, sessions } = this.executor.execute(batch);
+    this.sessions.set(sequence, sessions);
     this.around.log.add(this.around.scheduler.now, "executed", this.owner.id, sequence);
     this.replies.set(sequence, replies);
     if (this.owner.honest) {

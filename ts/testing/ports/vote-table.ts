@@ -1,10 +1,10 @@
 /**
  * The simulated vote table. One slot per (phase, view, sequence, signer), filled only from that signer's own connection and
- * bounded by the window and by three views; it verifies, keeps what certificates resolve to, and hands up sets of signers. It
- * filters, the core counts again.
+ * bounded by the window and by the views installed, pending and one above each; it verifies, keeps what certificates resolve
+ * to, and hands up sets of signers. It filters, the core counts again.
  */
 import { SIGNATURE_BYTES } from "../../codec/bytes.ts";
-import type { SignatureSource } from "../../codec/viewChange.ts";
+import type { Certificate, DecodedNewView, SignatureSource } from "../../codec/viewChange.ts";
 import type { Input } from "../../protocol/core.ts";
 import type { CertificateName, Phase } from "../../protocol/messages.ts";
 import {
@@ -21,12 +21,11 @@ import {
   type Verified,
   type View,
 } from "../../protocol/types.ts";
+import { CheckpointVotes } from "./checkpoint-votes.ts";
+import { KeptCertificates } from "./kept-certificates.ts";
 
 /** Proposals of one primary for one view and sequence that are kept: the accepted one, and some that contradict it. */
 const PROPOSALS_MAX = 4;
-
-/** CHECKPOINTs kept per signer, the highest ones: as many as the core counts. */
-const CHECKPOINTS_MAX = 16;
 
 /** What became of a vote. */
 export type VoteVerdict =
@@ -38,6 +37,7 @@ export interface VoteFacts {
   readonly digest: Digest;
 }
 
+/** Equal votes of one place. */
 interface Slot extends VoteFacts {
   readonly phase: Phase;
   signers: ReplicaSet;
@@ -45,9 +45,22 @@ interface Slot extends VoteFacts {
   grown: boolean;
 }
 
-interface Instance {
+interface Tally {
   readonly slots: Map<Digest, Slot>;
+  /** The first claim of each replica. */
   readonly claimed: Map<ReplicaId, Digest>;
+}
+
+/** Everything that is held for one view and sequence. */
+interface Place {
+  readonly view: View;
+  readonly sequence: Sequence;
+  /** The primary's signatures. */
+  readonly proposals: Map<Digest, Uint8Array>;
+  /** The signature of our own PREPARE, which is not handed up. */
+  readonly own: Map<Digest, Uint8Array>;
+  readonly prepare: Tally;
+  readonly commit: Tally;
 }
 
 export interface VoteTableOptions {
@@ -62,25 +75,21 @@ export interface VoteTableOptions {
 }
 
 export class VoteTable implements SignatureSource {
-  private readonly instances = new Map<string, Instance>();
-  private readonly proposals = new Map<string, Map<Digest, Uint8Array>>();
-  private readonly checkpoints = new Map<
-    ReplicaId,
-    Map<Sequence, { readonly digest: Digest; readonly signature: Uint8Array }>
-  >();
-  /** Highest sequence of each signer whose CHECKPOINT had to make room. */
-  private readonly evicted = new Map<ReplicaId, Sequence>();
-  /** Signatures of our own votes, which are not handed up. */
-  private readonly own = new Map<string, Uint8Array>();
+  private readonly places = new Map<string, Place>();
+  /** NEW-VIEWs that are held, by view: their proposals are filed when the view is entered. */
+  private readonly newViews = new Map<View, DecodedNewView>();
+  private readonly kept = new KeptCertificates();
+  private readonly checkpoints = new CheckpointVotes();
   private grown: Slot[] = [];
   private readonly conflicts: Input[] = [];
   private readonly n: number;
-  private readonly me: ReplicaId;
   private readonly f: number;
+  private readonly me: ReplicaId;
   private readonly naive: boolean;
   private low = 0;
   private high = 0;
-  private views: readonly number[] = [];
+  private view = 0;
+  private pending: number | undefined;
 
   constructor(options: VoteTableOptions) {
     this.n = options.n;
@@ -89,21 +98,25 @@ export class VoteTable implements SignatureSource {
     this.naive = options.naive;
   }
 
-  /** Moves the bounds and frees what falls out of them. */
+  /**
+   * Moves the bounds and frees what falls out of them. Of a view that is left the complete certificates stay, what was collected
+   * for a view before it was installed is handed up again, and where its NEW-VIEW is held, that is what its primary proposes.
+   */
   window(low: Sequence, high: Sequence, view: View, pending: View | undefined): void {
+    const moved = this.view !== view || this.pending !== pending;
     this.low = low;
     this.high = high;
-    this.views = pending === undefined ? [view, view + 1] : [view, view + 1, pending, pending + 1];
-    this.grown = this.grown.filter((slot) => slot.sequence > low && this.views.includes(slot.view));
-    for (const [key, instance] of this.instances) {
-      const slot = instance.slots.values().next().value;
-      if (slot !== undefined && (slot.sequence <= low || !this.views.includes(slot.view))) this.instances.delete(key);
+    this.view = view;
+    this.pending = pending;
+    for (const [key, place] of this.places) {
+      if (place.sequence > low && this.holdsView(place.view)) continue;
+      if (place.sequence > low) this.leave(place);
+      this.places.delete(key);
     }
-    for (const key of this.proposals.keys()) if (Number(key.split("/")[1]) <= low) this.proposals.delete(key);
-    for (const claims of this.checkpoints.values()) {
-      for (const sequence of claims.keys()) if (sequence < low) claims.delete(sequence);
-    }
-    for (const key of this.own.keys()) if (Number(key.split("/")[1]) <= low) this.own.delete(key);
+    this.grown = this.grown.filter(({ sequence, view: its }) => sequence > low && this.holdsView(its));
+    this.kept.free(low);
+    if (moved) this.handUpAgain(view);
+    this.fileProposals(this.newViews.get(view));
   }
 
   /** Takes a vote from the connection of `from`; `verify` is asked only where the vote would count. */
@@ -114,22 +127,19 @@ export class VoteTable implements SignatureSource {
     signature: Uint8Array | undefined,
     verify: () => boolean,
   ): VoteVerdict {
-    if (!this.views.includes(vote.view)) return "wrongView";
-    if (vote.sequence <= this.low) return "belowWindow";
-    if (vote.sequence > this.high) return "aboveWindow";
+    const outside = this.outside(vote);
+    if (outside !== undefined) return outside;
     if (phase === "prepare" && from === vote.view % this.n && !this.naive) return "primaryVoted";
-    const key = `${phase}/${vote.view}/${vote.sequence}`;
-    let instance = this.instances.get(key);
-    const claimed = instance?.claimed.get(from);
+    const claimed = this.places.get(keyOf(vote))?.[phase].claimed.get(from);
     if (claimed === vote.digest) return "duplicate";
     if (!verify()) return "badSignature";
     if (claimed !== undefined) {
       if (phase === "prepare") this.accuse(from, vote.digest, "prepare");
       return "conflict";
     }
-    if (instance === undefined) this.instances.set(key, (instance = { slots: new Map(), claimed: new Map() }));
-    instance.claimed.set(from, vote.digest);
-    this.fill(instance, phase, vote, from, signature);
+    const tally = this.place(vote)[phase];
+    tally.claimed.set(from, vote.digest);
+    this.fill(tally, phase, vote, from, signature);
     return "taken";
   }
 
@@ -138,49 +148,63 @@ export class VoteTable implements SignatureSource {
    * accepted there, so a second proposal for one place is evidence, and is kept as well as long as there is room.
    */
   propose(from: ReplicaId, vote: VoteFacts, signature: Uint8Array): VoteVerdict {
-    if (!this.views.includes(vote.view)) return "wrongView";
-    if (vote.sequence <= this.low) return "belowWindow";
-    if (vote.sequence > this.high) return "aboveWindow";
-    const key = `${vote.view}/${vote.sequence}`;
-    const known = this.proposals.get(key);
-    if (known === undefined) {
-      this.proposals.set(key, new Map([[vote.digest, signature]]));
-      return "taken";
-    }
+    const outside = this.outside(vote);
+    if (outside !== undefined) return outside;
+    const known = this.place(vote).proposals;
     if (known.has(vote.digest)) return "duplicate";
-    this.accuse(from, vote.digest, "prePrepare");
-    if (!this.naive || known.size >= PROPOSALS_MAX) return "conflict";
+    if (known.size > 0) {
+      this.accuse(from, vote.digest, "prePrepare");
+      if (!this.naive || known.size >= PROPOSALS_MAX) return "conflict";
+    }
     known.set(vote.digest, signature);
     return "taken";
   }
 
-  /** Keeps the signature of a PREPARE of ours for certificates. */
-  keepOwn(vote: VoteFacts, signature: Uint8Array): void {
-    this.own.set(`${vote.view}/${vote.sequence}/${vote.digest}`, signature);
+  /** Holds a verified NEW-VIEW, or our own, until it is forgotten. */
+  keepNewView(newView: DecodedNewView): void {
+    const { view } = newView.message;
+    this.newViews.set(view, newView);
+    if (view === this.view) this.fileProposals(newView);
   }
 
-  /**
-   * Keeps a signature of CHECKPOINT, also far above the window: that is how a replica learns that it fell behind. The highest
-   * ones of each signer stay.
-   */
+  forgetNewView(view: View): void {
+    this.newViews.delete(view);
+  }
+
+  /** Keeps the signature of a PREPARE of ours for certificates. */
+  keepOwn(vote: VoteFacts, signature: Uint8Array): void {
+    if (this.outside(vote) === undefined) this.place(vote).own.set(vote.digest, signature);
+  }
+
+  /** Keeps the certificate that the core has just named, until it names another one for the sequence. */
+  keepNamed(name: CertificateName): void {
+    this.kept.name(name, this.signaturesOf(name, name.signers));
+  }
+
+  /** Takes a CHECKPOINT from the connection of its signer. */
   checkpoint(from: ReplicaId, sequence: Sequence, digest: Digest, signature: Uint8Array): VoteVerdict {
-    if (sequence < this.low) return "belowWindow";
-    let claims = this.checkpoints.get(from);
-    if (claims === undefined) this.checkpoints.set(from, (claims = new Map()));
-    const known = claims.get(sequence);
-    if (known === undefined) {
-      const lowest = Math.min(...claims.keys()) as Sequence;
-      if (claims.size >= CHECKPOINTS_MAX && sequence < lowest) return "aboveWindow";
-      if (claims.size >= CHECKPOINTS_MAX) {
-        claims.delete(lowest);
-        this.evicted.set(from, Math.max(lowest, this.evicted.get(from) ?? 0) as Sequence);
-      }
-      claims.set(sequence, { digest, signature });
-      return "taken";
+    const verdict = this.checkpoints.file(from, sequence, digest, signature);
+    if (verdict === "conflict") this.accuse(from, digest, "checkpoint");
+    return verdict;
+  }
+
+  /** Files the stable certificate of a verified VIEW-CHANGE as what it is made of, and keeps it until {@link drop}. */
+  carry(viewChange: Digest, certificate: Certificate): void {
+    const { name, signatures } = certificate;
+    this.checkpoints.carry(viewChange, certificate);
+    for (const [index, signer] of membersOf(name.signers).entries()) {
+      const signature = signatures.subarray(index * SIGNATURE_BYTES, (index + 1) * SIGNATURE_BYTES);
+      this.checkpoint(signer, name.sequence, name.digest, signature);
     }
-    if (known.digest === digest) return "duplicate";
-    this.accuse(from, digest, "checkpoint");
-    return "conflict";
+  }
+
+  drop(viewChange: Digest): void {
+    this.checkpoints.drop(viewChange);
+  }
+
+  /** Sets these signatures aside until the next stable checkpoint. */
+  stable(sequence: Sequence, digest: Digest, signers: ReplicaSet): void {
+    this.checkpoints.settle(sequence, digest, signers);
   }
 
   /** What the turn hands to the core. */
@@ -194,33 +218,31 @@ export class VoteTable implements SignatureSource {
     return inputs;
   }
 
+  /** The core has taken everything that the turn brought, and its actions are done. */
+  endTurn(): void {
+    this.checkpoints.endTurn();
+  }
+
   /** Slots and signatures held now. */
   get size(): number {
-    let size = 0;
-    for (const claims of this.checkpoints.values()) size += claims.size;
-    for (const known of this.proposals.values()) size += known.size;
-    for (const instance of this.instances.values()) size += instance.claimed.size;
+    let size = this.checkpoints.size;
+    for (const { proposals, prepare, commit } of this.places.values()) {
+      size += proposals.size + prepare.claimed.size + commit.claimed.size;
+    }
     return size;
+  }
+
+  /** Certificates of views that were left. */
+  get certificates(): number {
+    return this.kept.size;
   }
 
   /** The signature of one signer, or undefined where it is not held. */
   signature(name: CertificateName, signer: ReplicaId): Uint8Array | undefined {
-    const { phase, view, sequence, digest } = name;
-    if (phase === "checkpoint") {
-      const held = this.checkpoints.get(signer)?.get(sequence);
-      return held?.digest === digest ? held.signature : undefined;
-    }
-    if (signer === view % this.n) {
-      return this.proposals.get(`${view}/${sequence}`)?.get(digest);
-    }
-    if (signer === this.me) return this.own.get(`${view}/${sequence}/${digest}`);
-    return this.instances.get(`prepare/${view}/${sequence}`)?.slots.get(digest)?.signatures[signer];
-  }
-
-  /** Whether higher CHECKPOINTs of one of its signers have pushed a part of this certificate out. */
-  isOvertaken({ phase, sequence, signers }: CertificateName): boolean {
-    if (phase !== "checkpoint") return false;
-    return membersOf(signers).some((signer) => sequence <= (this.evicted.get(signer) ?? 0));
+    if (name.phase === "checkpoint") return this.checkpoints.signature(name.sequence, name.digest, signer);
+    const place = this.places.get(keyOf(name));
+    const live = place === undefined ? undefined : this.live(place, name.digest, signer);
+    return live ?? this.kept.signature(name, signer);
   }
 
   certificate(name: CertificateName): Uint8Array {
@@ -234,39 +256,121 @@ export class VoteTable implements SignatureSource {
   }
 
   proposal(view: View, sequence: Sequence, digest: Digest): Uint8Array {
-    return this.proposals.get(`${view}/${sequence}`)?.get(digest) ?? new Uint8Array(SIGNATURE_BYTES);
+    return this.places.get(keyOf({ view, sequence }))?.proposals.get(digest) ?? new Uint8Array(SIGNATURE_BYTES);
   }
 
-  private fill(
-    instance: Instance,
-    phase: Phase,
-    vote: VoteFacts,
-    from: ReplicaId,
-    signature: Uint8Array | undefined,
-  ): void {
-    let slot = instance.slots.get(vote.digest);
+  private leave({ view, sequence, proposals }: Place): void {
+    const everyone = (2 ** this.n - 1) as ReplicaSet;
+    for (const digest of proposals.keys()) {
+      const name = { phase: "prepare", view, sequence, digest, signers: everyone } as const;
+      const signatures = this.signaturesOf(name, everyone);
+      if (signatures.filter((signature) => signature !== undefined).length >= this.quorum)
+        this.kept.leave(name, signatures);
+    }
+  }
+
+  /** They take the place of what the primary proposed there before, which the core has not acted on. */
+  private fileProposals(newView: DecodedNewView | undefined): void {
+    if (newView === undefined) return;
+    const { message, proposals } = newView;
+    const { view, first, batches } = message;
+    const primary = (view % this.n) as ReplicaId;
+    for (const [index, digest] of batches.entries()) {
+      const vote = { view, sequence: (first + index) as Sequence, digest };
+      if (this.outside(vote) !== undefined) continue;
+      const known = this.place(vote).proposals;
+      if (known.has(digest)) continue;
+      if (known.size > 0 && primary !== this.me) this.accuse(primary, digest, "prePrepare");
+      if (!this.naive) known.clear();
+      known.set(digest, proposals[index] as Uint8Array);
+    }
+  }
+
+  private handUpAgain(view: View): void {
+    for (const place of this.places.values()) {
+      if (place.view !== view) continue;
+      for (const phase of ["prepare", "commit"] as const) {
+        for (const slot of place[phase].slots.values()) {
+          const enough = this.naive || sizeOf(slot.signers) >= this.handUpFrom(phase);
+          if (!slot.grown && enough) this.mark(slot);
+        }
+      }
+    }
+  }
+
+  private signaturesOf(name: CertificateName, signers: ReplicaSet): (Uint8Array | undefined)[] {
+    const signatures: (Uint8Array | undefined)[] = Array.from({ length: this.n });
+    for (const signer of membersOf(signers)) signatures[signer] = this.signature(name, signer);
+    return signatures;
+  }
+
+  private live(place: Place, digest: Digest, signer: ReplicaId): Uint8Array | undefined {
+    if (signer === place.view % this.n) return place.proposals.get(digest);
+    if (signer === this.me) return place.own.get(digest);
+    return place.prepare.slots.get(digest)?.signatures[signer];
+  }
+
+  private fill(tally: Tally, phase: Phase, vote: VoteFacts, from: ReplicaId, signature: Uint8Array | undefined): void {
+    let slot = tally.slots.get(vote.digest);
     if (slot === undefined) {
       const { view, sequence, digest } = vote;
       slot = { view, sequence, digest, phase, signers: EMPTY_SET, signatures: [], grown: false };
-      instance.slots.set(vote.digest, slot);
+      tally.slots.set(vote.digest, slot);
     }
     if (holds(slot.signers, from)) return;
     slot.signers = union(slot.signers, setOf(from));
     slot.signatures[from] = signature;
-    if (slot.grown || !this.matters(phase, sizeOf(slot.signers))) return;
+    if (!slot.grown && this.matters(phase, sizeOf(slot.signers))) this.mark(slot);
+  }
+
+  private mark(slot: Slot): void {
     slot.grown = true;
     this.grown.push(slot);
   }
 
-  /** PREPAREs matter from f on, since f+1 with the primary's vouch for a proposal's time; COMMITs where ours completes a quorum. */
+  /** COMMITs beyond a quorum change nothing. */
   private matters(phase: Phase, size: number): boolean {
     if (this.naive) return true;
-    const quorum = Math.ceil((this.n + this.f + 1) / 2);
-    return phase === "prepare" ? size >= Math.max(1, this.f) : size >= quorum - 1 && size <= quorum;
+    return size >= this.handUpFrom(phase) && (phase === "prepare" || size <= this.quorum);
+  }
+
+  /** PREPAREs matter from f on, since f+1 with the primary's vouch for a proposal's time; COMMITs where ours completes a quorum. */
+  private handUpFrom(phase: Phase): number {
+    return phase === "prepare" ? Math.max(1, this.f) : this.quorum - 1;
+  }
+
+  private get quorum(): number {
+    return Math.ceil((this.n + this.f + 1) / 2);
+  }
+
+  private holdsView(view: number): boolean {
+    const near = (base: number): boolean => view === base || view === base + 1;
+    return near(this.view) || (this.pending !== undefined && near(this.pending));
+  }
+
+  private outside({ view, sequence }: VoteFacts): "wrongView" | "belowWindow" | "aboveWindow" | undefined {
+    if (!this.holdsView(view)) return "wrongView";
+    if (sequence <= this.low) return "belowWindow";
+    return sequence > this.high ? "aboveWindow" : undefined;
+  }
+
+  private place({ view, sequence }: VoteFacts): Place {
+    const key = keyOf({ view, sequence });
+    let place = this.places.get(key);
+    if (place === undefined) {
+      const tally = (): Tally => ({ slots: new Map(), claimed: new Map() });
+      place = { view, sequence, proposals: new Map(), own: new Map(), prepare: tally(), commit: tally() };
+      this.places.set(key, place);
+    }
+    return place;
   }
 
   private accuse(by: ReplicaId, digest: Digest, type: "prePrepare" | "prepare" | "checkpoint"): void {
     type Conflict = Extract<Input, { kind: "conflict" }>;
     this.conflicts.push({ kind: "conflict", by, evidence: { digest, type } as Conflict["evidence"] });
   }
+}
+
+function keyOf({ view, sequence }: { readonly view: number; readonly sequence: number }): string {
+  return `${view}/${sequence}`;
 }

@@ -1,0 +1,187 @@
+/**
+ * State transfer of one replica, both ways, around its executor: what an execution port of a node and one of the simulator
+ * share. Without input or output: whoever owns it brings messages and the time, and carries what {@link StateExchange.take}
+ * gives.
+ */
+import { assert } from "../../protocol/assert.ts";
+import type { InstallReason, SessionSummary } from "../../protocol/core.ts";
+import type { StateFetch, StateNodes } from "../../protocol/messages.ts";
+import type { Digest, Instant, ReplicaId, ReplicaSet, Run, Sequence } from "../../protocol/types.ts";
+import type { Executor } from "../executor.ts";
+import type { Hasher } from "../interfaces.ts";
+import type { MapVersion } from "../replicated-map.ts";
+import { StateSource } from "./state-source.ts";
+import { StateTransfer } from "./state-transfer.ts";
+import type { TransferProgress } from "./state-transfer.ts";
+
+/** A certified checkpoint to install. */
+export interface Installation {
+  readonly run: Run;
+  readonly sequence: Sequence;
+  readonly digest: Digest;
+  /** Our own state is known to be wrong: nothing of it is used. */
+  readonly distrustOwn: boolean;
+}
+
+export type ExchangeOutput =
+  | { readonly kind: "stateFetch"; readonly to: ReplicaId; readonly message: StateFetch }
+  | { readonly kind: "stateNodes"; readonly to: ReplicaId; readonly message: StateNodes }
+  | {
+      readonly kind: "installed";
+      readonly run: Run;
+      readonly sequence: Sequence;
+      readonly digest: Digest;
+      readonly sessions: readonly SessionSummary[];
+      readonly progress: TransferProgress;
+    }
+  | { readonly kind: "installFailed"; readonly run: Run; readonly reason: InstallReason };
+
+export interface StateExchangeOptions {
+  readonly executor: Executor;
+  readonly hasher: Hasher;
+  /** All replicas but this one. */
+  readonly sources: ReplicaSet;
+  readonly answerBytes?: number;
+  readonly bytesPerSecond?: number;
+}
+
+export class StateExchange {
+  readonly #options: StateExchangeOptions;
+  readonly #source: StateSource;
+  #transfer: StateTransfer | undefined;
+  #own: MapVersion | undefined;
+  #installation: Installation | undefined;
+  #stable = 0 as Sequence;
+  #out: ExchangeOutput[] = [];
+
+  constructor(options: StateExchangeOptions) {
+    const { executor, bytesPerSecond } = options;
+    this.#options = options;
+    this.#source = new StateSource({
+      versionAt: (sequence) => executor.hashedVersion(sequence),
+      ...(bytesPerSecond === undefined ? {} : { bytesPerSecond }),
+    });
+  }
+
+  /** Whether a state is awaited: nothing is executed until it is installed. */
+  get installing(): boolean {
+    return this.#installation !== undefined;
+  }
+
+  /** Whether {@link work} has something to do at once. */
+  ready(now: Instant): boolean {
+    return this.#transfer?.busy === true || this.#source.ready(now);
+  }
+
+  get progress(): TransferProgress | undefined {
+    return this.#transfer?.progress;
+  }
+
+  /** Fetches a state and installs it; a newer one than the one that is on its way takes its place and keeps what has come. */
+  install(installation: Installation, now: Instant): void {
+    this.#installation = installation;
+    if (installation.distrustOwn && this.#own !== undefined) this.#drop();
+    this.#transfer ??= this.#begin(installation.distrustOwn);
+    this.#transfer.aim(installation.sequence, installation.digest);
+    this.#settle(now);
+  }
+
+  /** The state is not needed any more: replay got there first. */
+  cancel(): void {
+    this.#installation = undefined;
+    this.#drop();
+  }
+
+  /** Takes a request; false where its sender has too many waiting. */
+  onFetch(from: ReplicaId, message: StateFetch, now: Instant): boolean {
+    return this.#source.onFetch(from, message, now);
+  }
+
+  /** Takes an answer; false where it was not asked for. */
+  onNodes(from: ReplicaId, message: StateNodes, now: Instant): boolean {
+    const asked = this.#transfer?.onNodes(from, message, now) === true;
+    this.#settle(now);
+    return asked;
+  }
+
+  /** A checkpoint is stable: frozen versions below it go, but for one that a peer is in the middle of. */
+  stable(sequence: Sequence, now: Instant): void {
+    this.#stable = sequence;
+    this.#options.executor.release(sequence, this.#source.pinned(sequence, now));
+  }
+
+  /** Time has passed; {@link deadline} says when it is to be told. */
+  tick(now: Instant): void {
+    this.stable(this.#stable, now);
+    this.#transfer?.tick(now);
+    this.#settle(now);
+  }
+
+  /** When {@link tick} and then {@link work} are due, if nothing comes before. */
+  deadline(now: Instant): Instant | undefined {
+    const serving = this.#source.deadline(now);
+    const walking = this.#transfer?.deadline();
+    if (serving === undefined || walking === undefined) return serving ?? walking;
+    return Math.min(serving, walking) as Instant;
+  }
+
+  /** A slice of what is not urgent: checks about `nodesMax` nodes, and answers one request of a peer. */
+  work(nodesMax: number, now: Instant): void {
+    const answer = this.#source.answer(now);
+    if (answer !== undefined) this.#out.push({ kind: "stateNodes", ...answer });
+    this.#transfer?.work(nodesMax, now);
+    this.#settle(now);
+  }
+
+  /** What to send, and what to tell the core, since the last call. */
+  take(): ExchangeOutput[] {
+    return this.#out.splice(0);
+  }
+
+  #begin(distrustOwn: boolean): StateTransfer {
+    const { executor, hasher, sources, answerBytes } = this.#options;
+    if (!distrustOwn) this.#own = executor.snapshot();
+    return new StateTransfer({
+      hasher,
+      sources,
+      own: this.#own,
+      versionOf: (root) => executor.versionOf(root),
+      ...(answerBytes === undefined ? {} : { answerBytes }),
+    });
+  }
+
+  /** Lets go of everything that has come, and of our own state to compare with. */
+  #drop(): void {
+    this.#transfer = undefined;
+    this.#own?.release();
+    this.#own = undefined;
+  }
+
+  #settle(now: Instant): void {
+    if (this.#transfer === undefined || this.#installation === undefined) return;
+    const { status } = this.#transfer;
+    if (status.status === "walking") {
+      for (const request of this.#transfer.requests(now)) this.#out.push({ kind: "stateFetch", ...request });
+    } else if (status.status === "done") this.#install(status.version, this.#installation);
+    else this.#fail(status.status, this.#installation.run);
+  }
+
+  #install(version: MapVersion, { run, sequence, digest }: Installation): void {
+    const { executor } = this.#options;
+    const { progress } = this.#transfer!;
+    executor.install(version);
+    assert(executor.lastExecuted === sequence, "the ledger of a certified checkpoint names its sequence");
+    assert(executor.root(sequence) === digest, "the installed state has the certified root");
+    this.#source.forget();
+    this.#drop();
+    this.#installation = undefined;
+    this.#out.push({ kind: "installed", run, sequence, digest, sessions: executor.sessions(), progress });
+  }
+
+  /** What has come is kept for the next target, unless it is what failed. The core says how it goes on. */
+  #fail(reason: "unavailable" | "invalid", run: Run): void {
+    if (reason === "invalid") this.#drop();
+    this.#installation = undefined;
+    this.#out.push({ kind: "installFailed", run, reason });
+  }
+}
