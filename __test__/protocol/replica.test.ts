@@ -1,31 +1,8 @@
 import test from "ava";
-import type { Action } from "../../dist/protocol/core.js";
-import type { Status } from "../../dist/protocol/messages.js";
-import type { Digest, ReplicaId, ReplicaSet, Run, Sequence, SessionId, View } from "../../dist/protocol/types.js";
-import { backup, bundle, digestOf, primary, replicas, WALL_CLOCK, type Scripted } from "./scripted.js";
+import type { Digest, ReplicaId, Run, Sequence, SessionId, View } from "../../dist/protocol/types.js";
+import { backup, bundle, digestOf, primary, replicas, status, WALL_CLOCK } from "./scripted.js";
 
 const at = (sequence: number): Sequence => sequence as Sequence;
-
-function status(fields: Partial<Status>): Status {
-  return {
-    type: "status",
-    mode: "normal",
-    view: 0 as View,
-    lowWatermark: at(0),
-    lastExecuted: at(0),
-    proposed: [],
-    prepared: [],
-    committed: [],
-    missing: [],
-    viewChanges: 0 as ReplicaSet,
-    fence: undefined,
-    ...fields,
-  };
-}
-
-function checkpointed(core: Scripted, sequence: number, name: string): readonly Action[] {
-  return core.step({ kind: "checkpointed", run: 0 as Run, sequence: at(sequence), digest: digestOf(name) });
-}
 
 test("a checkpoint is asked for right behind the batch that ends its interval", (t) => {
   const core = backup();
@@ -42,7 +19,7 @@ test("a checkpoint is asked for right behind the batch that ends its interval", 
 test("a checkpoint is stable when Q replicas signed the same root, and frees what lies below", (t) => {
   const core = backup();
   for (const sequence of [1, 2, 3, 4]) core.commitBatch(sequence, `batch ${sequence}`);
-  checkpointed(core, 4, "root");
+  core.checkpointed(4, "root");
   t.is(core.sent("checkpoint").length, 1);
   core.control(0, { type: "checkpoint", sequence: at(4), digest: digestOf("root") });
   core.control(0, { type: "checkpoint", sequence: at(4), digest: digestOf("root") });
@@ -57,24 +34,17 @@ test("a checkpoint is stable when Q replicas signed the same root, and frees wha
 test("f+1 equal checkpoints are not a quorum", (t) => {
   const core = backup();
   for (const sequence of [1, 2, 3, 4]) core.commitBatch(sequence, `batch ${sequence}`);
-  checkpointed(core, 4, "root");
+  core.checkpointed(4, "root");
   core.control(0, { type: "checkpoint", sequence: at(4), digest: digestOf("root") });
   t.is(core.of("stable").length, 0);
 });
 
-test("a replica whose own root differs from the stable one stops and names the sequence", (t) => {
+test("a replica that has stopped takes nothing more", (t) => {
   const core = backup();
-  for (const sequence of [1, 2, 3, 4]) core.commitBatch(sequence, `batch ${sequence}`);
-  checkpointed(core, 4, "mine");
-  for (const from of [0, 1, 2]) core.control(from, { type: "checkpoint", sequence: at(4), digest: digestOf("theirs") });
-  t.deepEqual(core.of("halt")[0]?.reason, {
-    code: "CHECKPOINT_DIVERGENCE",
-    sequence: at(4),
-    own: digestOf("mine"),
-    theirs: digestOf("theirs"),
-  });
-  core.propose(5, "batch 5");
-  t.deepEqual(core.ignored(), ["halted"]);
+  core.step({ kind: "diskFailed", reason: "full" });
+  core.propose(1, "batch");
+  t.deepEqual(core.actions, [{ kind: "ignored", reason: "halted", from: undefined }]);
+  t.is(core.core.deadline(), undefined);
 });
 
 test("the first message on a connection is STATUS", (t) => {
@@ -288,7 +258,7 @@ test("a replica that reaches a checkpoint after it became stable still signs it,
   const core = backup();
   for (const from of [0, 1, 2]) core.control(from, { type: "checkpoint", sequence: at(4), digest: digestOf("root") });
   t.is(core.of("stable").length, 1);
-  checkpointed(core, 4, "root");
+  core.checkpointed(4, "root");
   t.is(core.sent("checkpoint").length, 1);
   core.control(2, status({}));
   t.deepEqual(
@@ -316,7 +286,7 @@ test("a replica that executes by DECIDED far above its window keeps no more than
     };
     for (const from of [0, 1]) core.control(from, decided as never);
     core.executed(sequence);
-    if (sequence % 2 === 0) checkpointed(core, sequence, `root ${sequence}`);
+    if (sequence % 2 === 0) core.checkpointed(sequence, `root ${sequence}`);
   }
   const { slots, history, low } = core.core.inspect();
   t.is(low, at(0));

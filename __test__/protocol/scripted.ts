@@ -1,7 +1,9 @@
 /** One core under a script: inputs by hand, actions to look at. */
 import type { Action, Input } from "../../dist/protocol/core.js";
-import type { BundleRef, Control } from "../../dist/protocol/messages.js";
+import type { BundleRef, CertificateName, Control, NewView, Status, ViewChange } from "../../dist/protocol/messages.js";
 import type { ReplicaOptions } from "../../dist/protocol/options.js";
+import { carriedOver } from "../../dist/protocol/new-view.js";
+import { quorumsOf } from "../../dist/protocol/quorum.js";
 import { Replica } from "../../dist/protocol/replica.js";
 import {
   setOf,
@@ -11,7 +13,6 @@ import {
   type Instant,
   type ReplicaId,
   type ReplicaSet,
-  type Run,
   type Sequence,
   type SessionId,
   type Verified,
@@ -19,6 +20,22 @@ import {
 } from "../../dist/protocol/types.js";
 
 export const WALL_CLOCK = 1_000_000;
+
+export const OPTIONS: Omit<ReplicaOptions, "me"> = {
+  n: 4,
+  f: 1,
+  checkpointInterval: 4,
+  window: 8,
+  inFlightMax: 8,
+  viewChangeTimeoutMs: 5_000,
+  batchBundlesMax: 8,
+  batchBytesMax: 10_000,
+  poolBundlesMax: 64,
+  poolBytesMax: 100_000,
+  timeBoundMs: 1_000,
+  pipelineDepth: 2,
+  historyBytesMax: 100_000,
+};
 
 /** A digest that tests can read: the name, padded. */
 export function digestOf(name: string): Digest {
@@ -45,32 +62,77 @@ export function bundle(
   } as Verified<BundleRef>;
 }
 
+/** A certificate of Q signatures of replicas 0, 1 and 2, unless said otherwise. */
+export function certificate(
+  sequence: number,
+  name: string,
+  fields: { phase?: "prepare" | "checkpoint"; view?: number; signers?: readonly number[] } = {},
+): CertificateName {
+  const { phase = "prepare", view = 0, signers = [0, 1, 2] } = fields;
+  const place = { view: view as View, sequence: sequence as Sequence };
+  return { phase, ...place, digest: digestOf(name), signers: replicas(...signers) };
+}
+
+export function stable(sequence: number, name: string, signers: readonly number[] = [0, 1, 2]): CertificateName {
+  return certificate(sequence, name, { phase: "checkpoint", signers });
+}
+
+/** A VIEW-CHANGE whose bytes have the digest `name`. */
+export function viewChange(
+  target: number,
+  name: string,
+  fields: Partial<Pick<ViewChange, "stable" | "prepared">> = {},
+): ViewChange {
+  return {
+    type: "viewChange",
+    target: target as View,
+    stable: undefined,
+    prepared: [],
+    digest: digestOf(name),
+    ...fields,
+  };
+}
+
+/** A NEW-VIEW that names these VIEW-CHANGEs, by sender. */
+export function newView(
+  view: number,
+  named: Readonly<Record<number, string>>,
+  batches: readonly (string | { readonly digest: Digest })[] = [],
+  first = 1,
+): NewView {
+  const viewChanges = Object.entries(named).map(([from, name]) => ({
+    from: Number(from) as ReplicaId,
+    digest: digestOf(name),
+  }));
+  const digests = batches.map((batch) => (typeof batch === "string" ? digestOf(batch) : batch.digest));
+  return { type: "newView", view: view as View, viewChanges, first: first as Sequence, batches: digests };
+}
+
+/** A STATUS of a replica that has nothing yet. */
+export function status(fields: Partial<Record<keyof Status, unknown>> = {}): Status {
+  const marks = { view: 0, lowWatermark: 0, lastExecuted: 0, viewChanges: 0, fence: undefined };
+  const bits = { proposed: [], prepared: [], committed: [], missing: [] };
+  return { type: "status", mode: "normal", ...marks, ...bits, ...fields } as Status;
+}
+
 type Kind = Action["kind"];
 type ActionOf<K extends Kind> = Extract<Action, { readonly kind: K }>;
 type Sent<T extends string> = ActionOf<"send"> & { readonly message: { readonly type: T } };
 
 export class Scripted {
   readonly core: Replica;
+  readonly me: number;
+  readonly n: number;
+  readonly quorum: number;
   now = 0 as Instant;
   actions: readonly Action[] = [];
 
   constructor(options: Partial<ReplicaOptions> & { readonly me: ReplicaId }) {
-    this.core = new Replica({
-      n: 4,
-      f: 1,
-      checkpointInterval: 4,
-      window: 8,
-      inFlightMax: 8,
-      viewChangeTimeoutMs: 5_000,
-      batchBundlesMax: 8,
-      batchBytesMax: 10_000,
-      poolBundlesMax: 64,
-      poolBytesMax: 100_000,
-      timeBoundMs: 1_000,
-      pipelineDepth: 2,
-      historyBytesMax: 100_000,
-      ...options,
-    });
+    const complete = { ...OPTIONS, ...options };
+    this.me = complete.me;
+    this.n = complete.n;
+    this.quorum = quorumsOf(complete.n, complete.f).quorum;
+    this.core = new Replica(complete);
     this.step({ kind: "recovered", state: { type: "genesis" }, wallClock: WALL_CLOCK as AgreedTime });
   }
 
@@ -98,16 +160,20 @@ export class Scripted {
       view: (fields.view ?? 0) as View,
       sequence: sequence as Sequence,
       digest: digestOf(name),
-      time: (fields.time ?? WALL_CLOCK) as AgreedTime,
+      time: (fields.time ?? WALL_CLOCK + this.now) as AgreedTime,
       bundles: bundles.map(digestOf),
     });
   }
 
   votes(phase: "prepare" | "commit", sequence: number, name: string, ...signers: readonly number[]) {
+    return this.votesIn(0, phase, sequence, name, ...signers);
+  }
+
+  votesIn(view: number, phase: "prepare" | "commit", sequence: number, name: string, ...signers: readonly number[]) {
     return this.step({
       kind: "votes",
       phase,
-      view: 0 as View,
+      view: view as View,
       sequence: sequence as Sequence,
       digest: digestOf(name),
       signers: replicas(...signers) as Verified<ReplicaSet>,
@@ -116,7 +182,7 @@ export class Scripted {
 
   executed(through: number): readonly Action[] {
     const sessions = { opened: [], executed: [], acknowledged: [], expired: [] };
-    return this.step({ kind: "executed", run: 0 as Run, through: through as Sequence, sessions });
+    return this.step({ kind: "executed", run: this.core.inspect().run, through: through as Sequence, sessions });
   }
 
   /** Orders and executes the batch `name` at `sequence` with the votes of replicas 0, 1 and 2, as a backup. */
@@ -127,9 +193,53 @@ export class Scripted {
     this.executed(sequence);
   }
 
+  checkpointed(sequence: number, name: string): readonly Action[] {
+    const digest = digestOf(name);
+    return this.step({ kind: "checkpointed", run: this.core.inspect().run, sequence: sequence as Sequence, digest });
+  }
+
+  /** Replica `from` signed the root `name` at `sequence`. */
+  checkpoint(from: number, sequence: number, name: string): readonly Action[] {
+    return this.control(from, { type: "checkpoint", sequence: sequence as Sequence, digest: digestOf(name) });
+  }
+
+  decided(from: number, sequence: number, name: string, bundles: readonly string[] = []): readonly Action[] {
+    const content = { time: WALL_CLOCK as AgreedTime, bundles: bundles.map(digestOf) };
+    return this.control(from, { type: "decided", sequence: sequence as Sequence, digest: digestOf(name), ...content });
+  }
+
+  /** Our VIEW-CHANGE for `target` has its bytes, of the digest `name`. */
+  sealed(target: number, name: string): readonly Action[] {
+    return this.step({ kind: "sealed", target: target as View, digest: digestOf(name) });
+  }
+
+  /** Takes the core into `view` by VIEW-CHANGEs of the first Q other replicas; the first of them carries `prepared`. */
+  enterView(view: number, prepared: readonly CertificateName[] = []): readonly Action[] {
+    const { low, stableDigest: digest, stableSigners: signers } = this.core.inspect();
+    const proof = low === 0 ? undefined : { ...stable(low, ""), digest, signers };
+    const ids = Array.from({ length: this.n }, (_, id) => id).filter((id) => id !== this.me);
+    const messages = ids.slice(0, this.quorum).map((id, index) => {
+      const message = viewChange(view, `${id} to ${view}`, { stable: proof, prepared: index === 0 ? prepared : [] });
+      this.control(id, message);
+      return [id, message] as const;
+    });
+    const { first, batches } = carriedOver(messages.map(([, message]) => message));
+    const named = messages.map(([from, message]) => ({ from: from as ReplicaId, digest: message.digest }));
+    return this.control(view % this.n, { type: "newView", view: view as View, viewChanges: named, first, batches });
+  }
+
   tickAfter(milliseconds: number): readonly Action[] {
     this.now = (this.now + milliseconds) as Instant;
     return this.step({ kind: "tick", wallClock: (WALL_CLOCK + this.now) as AgreedTime });
+  }
+
+  /** Time passes in steps that no stall of our own explains; `actions` are those of all ticks. */
+  pass(milliseconds: number): readonly Action[] {
+    const end = this.now + milliseconds;
+    const all: Action[] = [];
+    while (this.now < end) all.push(...this.tickAfter(Math.min(250, end - this.now)));
+    this.actions = all;
+    return all;
   }
 
   of<K extends Kind>(kind: K): ActionOf<K>[] {
