@@ -56,6 +56,7 @@ class Bench {
       answer: (to, name, frame) => this.answers.push({ to, name, frame }),
       accepted: () => undefined,
       verified: () => undefined,
+      states: { onFetch: () => undefined, onNodes: () => undefined } as never,
     });
   }
 

@@ -128,7 +128,6 @@ export class CheckpointManager {
     state.low = sequence;
     state.stableDigest = digest;
     state.stableSigners = signers;
-    if (state.committedPrefix < sequence && state.lastExecuted >= sequence) state.committedPrefix = sequence;
     if (state.lastProposed < sequence) state.lastProposed = sequence;
     if (state.lastSeen < sequence) state.lastSeen = sequence;
     const certificate = { phase: "checkpoint", view: 0 as typeof state.view, sequence, digest, signers } as const;

@@ -410,16 +410,10 @@ export class ConsensusProtocol {
   }
 
   #decide(slot: Slot, batch: BatchContent & { readonly digest: Digest }, lsn: Lsn): void {
-    const { state } = this.#context;
     const { digest, time, bundles } = batch;
     slot.decision = { digest, time, bundles, lsn, missing: this.#keepAndAwait(slot.sequence, bundles) };
     this.#pool.markProposed(bundles);
-    for (;;) {
-      const decision = state.slots.get((state.committedPrefix + 1) as Sequence)?.decision;
-      if (decision === undefined) break;
-      state.committedPrefix = (state.committedPrefix + 1) as Sequence;
-      this.#pool.stopWatching(decision.bundles);
-    }
+    this.#pool.followCommitted();
     this.#context.progress();
     this.#onDecided();
   }

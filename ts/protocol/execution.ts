@@ -45,6 +45,7 @@ export class Execution {
       state.decidedClaims.delete(sequence as Sequence);
       if (sequence === through) this.#context.emit({ kind: "commit", through, after });
     }
+    this.#pool.followCommitted();
     this.trimHistory();
     this.#context.progress();
     this.advance();

@@ -123,7 +123,10 @@ export class PrimaryMonitor {
     const first = state.suspicion.clients.values().next().value;
     const complainAt = state.suspicion.complainAt;
     if (first === undefined) return complainAt;
-    const at = (first.since + this.#requestTimeout() + state.suspicion.suspendedMs) as Instant;
+    // With the least of the timeouts: how long it really is shows when it is looked at.
+    const due = Math.max(first.since, state.suspicion.committedAt) + timeoutOf(this.#context);
+    const whole = first.since + timeoutOf(this.#context) * this.#queueAhead();
+    const at = (Math.min(due, whole) + state.suspicion.suspendedMs) as Instant;
     return complainAt !== undefined && complainAt < at ? complainAt : at;
   }
 
@@ -151,16 +154,19 @@ export class PrimaryMonitor {
     }
   }
 
+  /** Longer while the queue ahead is served, and only then: a primary that commits nothing gets one timeout. */
   #requestTimeout(): number {
-    return timeoutOf(this.#context) * this.#queueAhead();
+    const timeout = timeoutOf(this.#context);
+    const idle = activeTime(this.#context) - this.#context.state.suspicion.committedAt;
+    return idle >= timeout ? timeout : timeout * this.#queueAhead();
   }
 
-  /** What is waiting, in fillings of the pipeline: at least 1. */
+  /** What is waiting, in fillings of the pipeline: at least 1. Every batch takes one bundle, whatever its size. */
   #queueAhead(): number {
     const { state, options } = this.#context;
-    const bundles = state.pooledBundles / (options.batchBundlesMax * options.pipelineDepth);
-    const bytes = state.pooledBytes / (options.batchBytesMax * options.pipelineDepth);
-    return 1 + Math.floor(Math.max(bundles, bytes));
+    const byNumber = state.pooledBundles / options.batchBundlesMax;
+    const byBytes = Math.min(state.pooledBundles, state.pooledBytes / options.batchBytesMax);
+    return 1 + Math.floor(Math.max(byNumber, byBytes) / options.pipelineDepth);
   }
 
   /** We lack the state to tell, or the window has no room left because our own execution is behind: nobody can propose more. */

@@ -215,12 +215,22 @@ export class RequestPool {
     }
   }
 
-  /** These bundles are committed, and all before them: no primary is to blame for what is late now. */
-  stopWatching(bundles: readonly Digest[]): void {
+  /**
+   * Something was decided, executed or installed: raises the committed prefix as far as it goes. No primary is to blame for what
+   * is late of the bundles in it.
+   */
+  followCommitted(): void {
     const { state } = this.#context;
-    for (const digest of bundles) {
-      const held = state.bundles.get(digest);
-      if (held !== undefined && held.pooled) this.#unwatch(held);
+    if (state.committedPrefix < state.lastExecuted) state.committedPrefix = state.lastExecuted;
+    for (;;) {
+      const decision = state.slots.get((state.committedPrefix + 1) as Sequence)?.decision;
+      if (decision === undefined) return;
+      state.committedPrefix = (state.committedPrefix + 1) as Sequence;
+      state.suspicion.committedAt = activeTime(this.#context);
+      for (const digest of decision.bundles) {
+        const held = state.bundles.get(digest);
+        if (held !== undefined && held.pooled) this.#unwatch(held);
+      }
     }
   }
 

@@ -45,10 +45,10 @@ export class StateTransfer {
     if (state.divergedAt !== undefined && state.divergedAt <= sequence) state.divergedAt = undefined;
     state.lastExecuted = sequence;
     state.executing = sequence;
-    if (state.committedPrefix < sequence) state.committedPrefix = sequence;
     if (state.lastSeen < sequence) state.lastSeen = sequence;
     for (const claimed of state.decidedClaims.keys()) if (claimed <= sequence) state.decidedClaims.delete(claimed);
     this.#pool.onInstalled(sessions);
+    this.#pool.followCommitted();
     this.#checkpoints.onInstalled();
     this.#context.progress();
     this.#execution.advance();
@@ -101,6 +101,7 @@ export class StateTransfer {
     const { state } = this.#context;
     state.run = (state.run + 1) as Run;
     state.installing = undefined;
+    state.installAt = (this.#context.now + REPLAY_PATIENCE_MS) as Instant;
     state.executing = state.lastExecuted;
     this.#execution.advance();
   }

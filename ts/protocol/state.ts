@@ -110,6 +110,8 @@ export interface Suspicion {
   attempts: number;
   /** When `attempts` may go down next. */
   decayAt: Instant;
+  /** Active time when the committed prefix last grew. */
+  committedAt: number;
   /** A batch was decided in the current view, by its own votes. */
   progressed: boolean;
   /** Who calls the primary of the current view slow. */
@@ -262,6 +264,7 @@ export function initialState(): ReplicaState {
       suspendedSince: undefined,
       attempts: 0,
       decayAt: 0 as Instant,
+      committedAt: 0,
       progressed: true,
       complaints: EMPTY_SET,
       patience: 1,

@@ -175,6 +175,8 @@ export class World {
       if (!this.isDone() || this.history.violation !== undefined) return;
       this.runUntil(this.scheduler.now + this.options.viewChangeTimeoutMs, () => false);
     }
+    // Clients go on by themselves meanwhile: what they began has to return too.
+    this.runUntil(this.scheduler.now + this.options.livenessMs, () => this.isDone());
   }
 
   private runLiveness(): void {
