@@ -17,7 +17,14 @@ export type { CommitListener } from "./node/commit-stream.ts";
 export type { ByzantineNodeOptions, ExecutionPlace } from "./node/options.ts";
 export { QuicTransportLayer, type TransportMessage } from "./node/quic-transport-layer.ts";
 export type { Evidence } from "./node/evidence.ts";
-export type { Commit, CommitGap, CommittedOperation, NodeEvents, NodeStats } from "./node/thread-messages.ts";
+export type {
+  Commit,
+  CommitGap,
+  CommittedOperation,
+  NodeEvents,
+  NodeStats,
+  StateTransferEvent,
+} from "./node/thread-messages.ts";
 export { MessageCrypto } from "./node/message-crypto.ts";
 export type { NodeMetrics, Percentiles, PeerMetrics } from "./observability/metrics.ts";
 export { CheckpointManager } from "./protocol/checkpoint-manager.ts";

@@ -77,6 +77,19 @@ test("an iterator skips what lies before its beginning, and names what is missin
   t.deepEqual(numbers(got), ["4–5", "6", "7–9", "10–11", "12"]);
 });
 
+test("of a gap that begins before what it has seen a reader is told the rest", async (t) => {
+  const { commits } = stream();
+  const reader = commits.iterate({ from: 3 });
+  commits.push([{ type: "gap", from: 1, to: 9 }, commit(10)]);
+  commits.push([
+    { type: "gap", from: 8, to: 10 },
+    { type: "gap", from: 9, to: 14 },
+  ]);
+  const told: (Commit | CommitGap)[] = [];
+  for (let i = 0; i < 3; i++) told.push((await reader.next()).value as Commit | CommitGap);
+  t.deepEqual(numbers(told), ["3–9", "10", "11–14"]);
+});
+
 test("waiting calls are answered in their order", async (t) => {
   const { commits } = stream();
   const iterator = commits.iterate({ from: 1 });

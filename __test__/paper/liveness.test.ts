@@ -2,27 +2,19 @@
 import test from "ava";
 import type { ReplicaId, View } from "../../dist/protocol/types.js";
 import { Cluster, crossing, ofType } from "../protocol/cluster-of-cores.ts";
-import { backup, bundle, certificate, newView, viewChange, type Scripted } from "../protocol/scripted.ts";
+import { backup, bundle, certificate, newView, viewChange } from "../protocol/scripted.ts";
 
 const TIMEOUT_MS = 5_000;
 const waiting = bundle("waiting", { client: "impatient" });
 
-/** Milliseconds until the core leaves for another view; `undefined` if it does not within ten timeouts. */
-function leavesAfter(core: Scripted): number | undefined {
-  const start = core.now;
-  while (core.now < start + 10 * TIMEOUT_MS)
-    if (core.tickAfter(100).some(({ kind }) => kind === "viewLeft")) return core.now - start;
-  return undefined;
-}
-
 test("§4.5: a backup that waits for a request to be executed starts a view change after the timeout", (t) => {
   const core = backup();
   core.request(waiting);
-  t.is(leavesAfter(core), TIMEOUT_MS);
+  t.is(core.leavesAfter(), TIMEOUT_MS);
 });
 
 test("§4.5: a backup that waits for nothing starts no view change", (t) => {
-  t.is(leavesAfter(backup()), undefined);
+  t.is(backup().leavesAfter(), undefined);
 });
 
 test("§4.5: the timer stops when the request is executed, and starts again if another is waited for", (t) => {
@@ -34,14 +26,14 @@ test("§4.5: the timer stops when the request is executed, and starts again if a
   core.votes("prepare", 1, "batch", 1, 2);
   core.votes("commit", 1, "batch", 1, 2);
   core.executed(1);
-  t.is(leavesAfter(core), TIMEOUT_MS, "counted from the execution of the first");
+  t.is(core.leavesAfter(), TIMEOUT_MS, "counted from the execution of the first");
   const satisfied = backup();
   satisfied.request(waiting);
   satisfied.propose(1, "batch", ["waiting"]);
   satisfied.votes("prepare", 1, "batch", 1, 2);
   satisfied.votes("commit", 1, "batch", 1, 2);
   satisfied.executed(1);
-  t.is(leavesAfter(satisfied), undefined);
+  t.is(satisfied.leavesAfter(), undefined);
 });
 
 test("§4.5: who asks for v+1 waits for 2f+1 VIEW-CHANGEs before its timer starts", (t) => {
@@ -50,19 +42,19 @@ test("§4.5: who asks for v+1 waits for 2f+1 VIEW-CHANGEs before its timer start
   core.pass(TIMEOUT_MS);
   core.sealed(1, "ours for 1");
   core.control(0, viewChange(1, "0 for 1"));
-  t.is(leavesAfter(core), undefined, "2f are too few");
+  t.is(core.leavesAfter(), undefined, "2f are too few");
   core.control(2, viewChange(1, "2 for 1"));
-  t.is(leavesAfter(core), TIMEOUT_MS);
+  t.is(core.leavesAfter(), TIMEOUT_MS);
 });
 
 test("§4.5: the timeout doubles with every view whose NEW-VIEW does not come", (t) => {
   const core = backup({ n: 7, f: 2, me: 6 as ReplicaId });
   core.request(waiting);
-  const pauses: (number | undefined)[] = [leavesAfter(core)];
+  const pauses: (number | undefined)[] = [core.leavesAfter()];
   for (let target = 1; target <= 4; target++) {
     core.sealed(target, `ours for ${target}`);
     for (const from of [0, 1, 2, 3]) core.control(from, viewChange(target, `${from} for ${target}`));
-    pauses.push(leavesAfter(core));
+    pauses.push(core.leavesAfter());
   }
   t.deepEqual(
     pauses,
@@ -75,10 +67,10 @@ test("§4.5: a new view in which nothing is executed ends like one whose NEW-VIE
   core.request(waiting);
   core.pass(TIMEOUT_MS);
   core.enterView(1);
-  t.is(leavesAfter(core), TIMEOUT_MS);
+  t.is(core.leavesAfter(), TIMEOUT_MS);
   core.sealed(2, "ours for 2");
   for (const from of [0, 1]) core.control(from, viewChange(2, `${from} for 2`));
-  t.is(leavesAfter(core), 2 * TIMEOUT_MS);
+  t.is(core.leavesAfter(), 2 * TIMEOUT_MS);
 });
 
 test("§4.5: after views that brought nothing, progress brings the timeout down again", (t) => {
@@ -125,7 +117,7 @@ test("§4.5: VIEW-CHANGEs for the current view or below move nobody", (t) => {
   for (const from of [0, 1, 2]) core.control(from, viewChange(4, `${from} again for 4`));
   for (const from of [0, 1, 2]) core.control(from, viewChange(2, `${from} for 2`));
   t.is(core.core.inspect().pending, undefined);
-  t.is(leavesAfter(core), undefined);
+  t.is(core.leavesAfter(), undefined);
 });
 
 test("§4.5: f replicas that ask for view after view force none", (t) => {

@@ -2,6 +2,7 @@
 import test from "ava";
 import type { AgreedTime, Digest, Sequence, View } from "../../dist/protocol/types.js";
 import { Prng } from "../../dist/testing/prng.js";
+import { digest as voteDigest, forms } from "../contract/vote-tables.ts";
 import { batchOf, Cluster, ofType } from "../protocol/cluster-of-cores.ts";
 import { backup, bundle, digestOf, primary, replicas, WALL_CLOCK, type Scripted } from "../protocol/scripted.ts";
 
@@ -108,6 +109,19 @@ for (const phase of ["prepare", "commit"] as const) {
       t.is(votes?.get(digestOf("batch")), reason === undefined ? replicas(0, 2) : undefined);
     });
   }
+}
+
+for (const { name, make } of forms) {
+  test(`§4.2: a PREPARE counts only with the signature of its sender (${name} vote table)`, (t) => {
+    const table = make();
+    table.window(0, 8, 0);
+    const digest = voteDigest("A");
+    table.prepare(1, { sequence: 1, digest, signedBy: 2 });
+    table.prepare(2, { sequence: 1, digest });
+    t.deepEqual(table.settle().votes, ["prepare 0/1 A {2}"]);
+    table.prepare(1, { sequence: 1, digest });
+    t.deepEqual(table.settle().votes, ["prepare 0/1 A {1,2}"]);
+  });
 }
 
 /** n = 7, f = 2: prepared needs the PRE-PREPARE and 2f = 4 PREPAREs of different backups, ours (6) among them. */

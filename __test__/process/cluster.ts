@@ -20,6 +20,8 @@ export interface ClusterPlan {
 }
 
 const N = 4;
+/** Where a test says nothing of view changes, a loaded machine must not look like a faulty primary. */
+const PATIENCE_MS = 30_000;
 const MACHINE = new URL("./machine.mjs", import.meta.url);
 
 export class TestCluster {
@@ -82,6 +84,7 @@ export class TestCluster {
       key: this.keys[replica]!.privateKey,
       stateMachine: MACHINE,
       durability: "none",
+      viewChangeTimeoutMs: PATIENCE_MS,
     };
   }
 

@@ -12,6 +12,7 @@ export declare const totals: DefinedStateMachine<
         readonly answer: number;
       },
     ): Uint8Array;
+    fill(state: unknown, args: { readonly first: number; readonly count: number; readonly bytes: number }): number;
     refuse(state: unknown): void;
     fail(state: unknown): void;
   },

@@ -14,6 +14,18 @@ export const totals = defineStateMachine({
       state.set(args.key, args.bytes);
       return new Uint8Array(args.answerBytes).fill(args.answer);
     },
+    /** Keeps `count` values of `bytes` bytes each, numbered from `first`; all differ. */
+    fill(state, args) {
+      for (let n = args.first; n < args.first + args.count; n++) {
+        const value = new Uint8Array(args.bytes);
+        for (let at = 0, next = n + 1; at < value.length; at++) {
+          next = (Math.imul(next, 1_664_525) + 1_013_904_223) >>> 0;
+          value[at] = next >>> 24;
+        }
+        state.set(`entry ${n}`, value);
+      }
+      return args.first + args.count;
+    },
     /** Writes, then refuses: what it wrote must not stay. */
     refuse(state) {
       state.set("total", -1);

@@ -242,6 +242,14 @@ export class Scripted {
     return all;
   }
 
+  /** Milliseconds until the core leaves for another view, in steps of 100; `undefined` if it does not within ten timeouts. */
+  leavesAfter(): number | undefined {
+    const start = this.now;
+    while (this.now < start + 10 * OPTIONS.viewChangeTimeoutMs)
+      if (this.tickAfter(100).some(({ kind }) => kind === "viewLeft")) return this.now - start;
+    return undefined;
+  }
+
   of<K extends Kind>(kind: K): ActionOf<K>[] {
     return this.actions.filter((action): action is ActionOf<K> => action.kind === kind);
   }

@@ -11,12 +11,12 @@ import type { NodeMetrics } from "../observability/metrics.ts";
 import type { StateMachine } from "../state/interfaces.ts";
 import { CommitStream, type CommitListener } from "./commit-stream.ts";
 import type { Evidence } from "./evidence.ts";
-import { ExecutionHost, type StateInspection } from "./execution-host.ts";
+import type { StateInspection } from "./execution-host.ts";
 import { serveExecution } from "./execution-port.ts";
 import { claimIncarnation } from "./incarnation.ts";
 import { readNodeFiles } from "./node-files.ts";
 import { resolveNode, type ByzantineNodeOptions, type ResolvedNode } from "./options.ts";
-import { executorFor } from "./state-machine.ts";
+import { hostFor } from "./state-machine.ts";
 import type { Commit, CommitGap, FromThread, NodeEvents, NodeStats, ThreadData, ToThread } from "./thread-messages.ts";
 
 /** How long a thread may take to end after it was asked to. */
@@ -271,7 +271,8 @@ export class ByzantineNode extends EventEmitter<NodeEvents> implements AsyncDisp
   }
 
   #serve(port: MessagePort, stateMachine: StateMachine, wakeHandle: number): void {
-    const host = new ExecutionHost(executorFor(stateMachine, this.#options.cluster, { hashMany }));
+    const { cluster, me } = this.#options;
+    const host = hostFor(stateMachine, cluster, me, { hashMany });
     serveExecution(port, host, () => wakeReactor(wakeHandle));
     port.unref();
   }

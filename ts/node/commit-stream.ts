@@ -136,7 +136,8 @@ export class CommitIterator implements AsyncIterableIterator<Commit | CommitGap,
       this.#backlog.shift();
       if (last < expected) continue;
       this.#expected = last + 1;
-      return commit;
+      // Of a gap that begins before what this reader asked for, or has read, it is told the rest.
+      return commit.type === "gap" ? { ...commit, from: expected } : commit;
     }
     return undefined;
   }

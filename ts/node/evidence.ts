@@ -25,7 +25,10 @@ export class EvidenceLog {
   readonly #bytesOf: (digest: Uint8Array) => Uint8Array;
   readonly #refs: { readonly by: ReplicaId; readonly evidence: EvidenceRef }[] = [];
 
-  /** @param bytes The addon's records of the messages that a digest names, `u8 type | u32 length | payload | signature` each. */
+  /**
+   * @param bytes The addon's records of the messages that a digest names, `u8 type | u32 length | payload | signature` each; the
+   * length covers both.
+   */
   constructor(nodeId: (replica: ReplicaId) => string, bytes: (digest: Uint8Array) => Uint8Array) {
     this.#nodeId = nodeId;
     this.#bytesOf = bytes;
@@ -50,10 +53,10 @@ function readMessages(bytes: Uint8Array, type: EvidenceRef["type"]): Evidence["m
   const messages: Evidence["messages"][number][] = [];
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   for (let at = 0; at < bytes.length;) {
-    const length = view.getUint32(at + 1, true);
-    const payload = bytes.slice(at + 5, at + 5 + length);
-    const end = at + 5 + length + SIGNATURE_BYTES;
-    if (typeName(bytes[at] ?? 0) === type) messages.push({ payload, signature: bytes.slice(at + 5 + length, end) });
+    const end = at + 5 + view.getUint32(at + 1, true);
+    const payload = bytes.slice(at + 5, end - SIGNATURE_BYTES);
+    const signature = bytes.slice(end - SIGNATURE_BYTES, end);
+    if (typeName(bytes[at] ?? 0) === type) messages.push({ payload, signature });
     at = end;
   }
   return messages;

@@ -4,15 +4,40 @@
  */
 import { hexOf } from "../codec/digest.ts";
 import type { SessionChanges } from "../protocol/core.ts";
-import type { ResultEntry } from "../protocol/messages.ts";
-import type { ClientKey, Digest, Run, Sequence, SessionId, View } from "../protocol/types.ts";
+import type { ResultEntry, StateFetch, StateNodes } from "../protocol/messages.ts";
+import type {
+  ClientKey,
+  Digest,
+  Instant,
+  ReplicaId,
+  ReplicaSet,
+  Run,
+  Sequence,
+  SessionId,
+  View,
+} from "../protocol/types.ts";
 import type { BundleReply, ExecutedOperation } from "../state/batch-record.ts";
 import type { Batch, Executor } from "../state/executor.ts";
+import type { Hasher } from "../state/interfaces.ts";
+import { StateExchange } from "../state/transfer/state-exchange.ts";
+import type { ExchangeOutput, Installation } from "../state/transfer/state-exchange.ts";
 
 export type ExecutionCommand =
-  | { readonly kind: "batch"; readonly run: Run; readonly batch: Batch; readonly wantOperations: boolean }
+  | {
+      readonly kind: "batch";
+      readonly run: Run;
+      readonly batch: Batch;
+      readonly wantOperations: boolean;
+      /** The core has taken the results up to here. */
+      readonly taken: Sequence;
+    }
   | { readonly kind: "checkpoint"; readonly run: Run; readonly sequence: Sequence }
   | { readonly kind: "stable"; readonly sequence: Sequence }
+  /** A certified state takes the place of ours; nothing is executed until it has. */
+  | { readonly kind: "install"; readonly installation: Installation }
+  /** What a peer asks, and what it answers, in state transfer. */
+  | { readonly kind: "stateFetch"; readonly from: ReplicaId; readonly message: StateFetch }
+  | { readonly kind: "stateNodes"; readonly from: ReplicaId; readonly message: StateNodes }
   | {
       readonly kind: "answer";
       readonly client: ClientKey;
@@ -25,16 +50,23 @@ export type ExecutionCommand =
   /** Asks for the root of what is executed so far, and a question about it. */
   | { readonly kind: "inspect"; readonly id: number; readonly question: Uint8Array | undefined };
 
+export interface ExecutedOutcome {
+  readonly kind: "executed";
+  readonly run: Run;
+  readonly sequence: Sequence;
+  readonly replies: readonly BundleReply[];
+  readonly sessions: SessionChanges;
+  readonly operations: readonly ExecutedOperation[];
+  /** Said before, under a run that the core has ended since. */
+  readonly again: boolean;
+}
+
 export type ExecutionOutcome =
-  | {
-      readonly kind: "executed";
-      readonly run: Run;
-      readonly sequence: Sequence;
-      readonly replies: readonly BundleReply[];
-      readonly sessions: SessionChanges;
-      readonly operations: readonly ExecutedOperation[];
-    }
+  | ExecutedOutcome
   | { readonly kind: "checkpointed"; readonly run: Run; readonly sequence: Sequence; readonly digest: Digest }
+  | ExchangeOutput
+  /** A message of a peer that was of no use. */
+  | { readonly kind: "refused"; readonly from: ReplicaId; readonly reason: "busy" | "unasked" }
   | {
       readonly kind: "answered";
       readonly client: ClientKey;
@@ -57,35 +89,64 @@ export interface StateInspection {
     { readonly ok: true; readonly value: Uint8Array } | { readonly ok: false; readonly message: string } | undefined;
 }
 
-/** Tree nodes hashed between two turns: about a tenth of a millisecond. */
-const HASHES_PER_SLICE = 256;
+/** Tree nodes hashed or checked between two turns: some tenths of a millisecond. */
+const NODES_PER_SLICE = 256;
+
+export interface ExecutionHostOptions {
+  readonly hasher: Hasher;
+  /** All replicas but this one: who is asked for a state. */
+  readonly sources: ReplicaSet;
+}
 
 export class ExecutionHost {
   readonly #executor: Executor;
+  readonly #states: StateExchange;
   /** Checkpoints whose root is being computed, oldest first. */
-  readonly #hashing: { readonly run: Run; readonly sequence: Sequence }[] = [];
+  #hashing: { readonly run: Run; readonly sequence: Sequence }[] = [];
+  /** What the core may ask for once more, since it ends a run before it has taken all of its results. */
+  readonly #results = new Map<Sequence, ExecutedOutcome>();
+  /** The run that awaits a state. */
+  #installing = -1;
   #failed = false;
 
-  constructor(executor: Executor) {
+  constructor(executor: Executor, { hasher, sources }: ExecutionHostOptions) {
     this.#executor = executor;
+    this.#states = new StateExchange({ executor, hasher, sources });
   }
 
-  /** Whether {@link work} has something left to do. */
+  /** Whether {@link work} has something left to do now. */
   get busy(): boolean {
-    return this.#hashing.length > 0;
+    return this.#hashing.length > 0 || this.#states.ready(now());
+  }
+
+  /** When {@link work} is due although nothing happens, by this thread's `performance.now()`. */
+  get deadline(): number | undefined {
+    return this.#states.deadline(now());
   }
 
   take(command: ExecutionCommand, outcomes: ExecutionOutcome[]): void {
     if (this.#failed) return;
     switch (command.kind) {
       case "batch":
-        return this.#execute(command, outcomes);
+        return this.#onBatch(command, outcomes);
       case "checkpoint":
-        this.#executor.freeze(command.sequence);
-        this.#hashing.push({ run: command.run, sequence: command.sequence });
-        return;
+        return this.#onCheckpoint(command.run, command.sequence);
       case "stable":
-        return this.#executor.release(command.sequence);
+        // A root that others were faster to compute is of no use any more.
+        this.#hashing = this.#hashing.filter(({ sequence }) => sequence >= command.sequence);
+        return this.#states.stable(command.sequence, now());
+      case "install":
+        this.#installing = command.installation.run;
+        this.#hashing = [];
+        return this.#states.install(command.installation, now());
+      case "stateFetch":
+        if (!this.#states.onFetch(command.from, command.message, now()))
+          outcomes.push({ kind: "refused", from: command.from, reason: "busy" });
+        return;
+      case "stateNodes":
+        if (!this.#states.onNodes(command.from, command.message, now()))
+          outcomes.push({ kind: "refused", from: command.from, reason: "unasked" });
+        return;
       case "answer": {
         const { client, session, firstSequence, count, view } = command;
         const entries = this.#executor.answers(client, session, firstSequence, count);
@@ -97,14 +158,33 @@ export class ExecutionHost {
     }
   }
 
-  /** One slice of what is not urgent: the root of the oldest frozen version. */
+  /** One slice of what is not urgent: the root of the oldest frozen version, and state transfer. */
   work(outcomes: ExecutionOutcome[]): void {
+    this.#hash(outcomes);
+    const time = now();
+    const { deadline } = this;
+    if (deadline !== undefined && deadline <= time) this.#states.tick(time);
+    this.#states.work(NODES_PER_SLICE, time);
+    for (const output of this.#states.take()) {
+      if (output.kind === "installed") this.#results.clear();
+      outcomes.push(output);
+    }
+  }
+
+  #hash(outcomes: ExecutionOutcome[]): void {
     const checkpoint = this.#hashing[0];
     if (checkpoint === undefined) return;
-    const digest = this.#executor.hashSlice(checkpoint.sequence, HASHES_PER_SLICE);
+    const digest = this.#executor.hashSlice(checkpoint.sequence, NODES_PER_SLICE);
     if (digest === undefined) return;
     this.#hashing.shift();
     outcomes.push({ kind: "checkpointed", ...checkpoint, digest });
+  }
+
+  #onCheckpoint(run: Run, sequence: Sequence): void {
+    if (this.#states.installing) return;
+    if (this.#executor.lastExecuted === sequence) this.#executor.freeze(sequence);
+    // Asked for once more after its version was let go of, it can be nobody's stable checkpoint any more.
+    if (this.#executor.isFrozen(sequence)) this.#hashing.push({ run, sequence });
   }
 
   #inspect(question: Uint8Array | undefined): StateInspection {
@@ -118,19 +198,29 @@ export class ExecutionHost {
     return { ok: false, message: status === "refused" ? Buffer.from(result).toString("utf8") : "the query failed" };
   }
 
-  #execute(command: Extract<ExecutionCommand, { kind: "batch" }>, outcomes: ExecutionOutcome[]): void {
-    const { run, batch, wantOperations } = command;
+  #onBatch(command: Extract<ExecutionCommand, { kind: "batch" }>, outcomes: ExecutionOutcome[]): void {
+    const { run, batch, taken } = command;
+    if (this.#states.installing) {
+      if (run <= this.#installing) return;
+      this.#states.cancel();
+    }
+    for (const sequence of this.#results.keys()) if (sequence <= taken) this.#results.delete(sequence);
+    const known = this.#results.get(batch.sequence);
+    if (known === undefined) this.#execute(command, outcomes);
+    else outcomes.push({ ...known, run, again: true });
+  }
+
+  #execute(
+    { run, batch, wantOperations }: Extract<ExecutionCommand, { kind: "batch" }>,
+    outcomes: ExecutionOutcome[],
+  ): void {
     const { sequence } = batch;
     try {
       const { replies, sessions, operations } = this.#executor.execute(batch);
-      outcomes.push({
-        kind: "executed",
-        run,
-        sequence,
-        replies,
-        sessions,
-        operations: wantOperations ? operations : [],
-      });
+      const shown = wantOperations ? operations : [];
+      const outcome = { kind: "executed", run, sequence, replies, sessions, operations: shown, again: false } as const;
+      this.#results.set(sequence, outcome);
+      outcomes.push(outcome);
     } catch (error) {
       // A full stack or memory ends at other places on other machines: this replica stops, the others go on.
       this.#failed = true;
@@ -138,4 +228,8 @@ export class ExecutionHost {
       outcomes.push({ kind: "failed", run, sequence, reason });
     }
   }
+}
+
+function now(): Instant {
+  return performance.now() as Instant;
 }

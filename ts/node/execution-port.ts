@@ -8,6 +8,8 @@ export interface ExecutionPort {
   collect(outcomes: ExecutionOutcome[]): void;
   /** Whether the reactor should come back soon instead of sleeping. */
   readonly busy: boolean;
+  /** When it should come back at the latest, by this thread's `performance.now()`. */
+  readonly deadline: number | undefined;
 }
 
 /** Short operations: no hop, bounded time per turn. */
@@ -21,6 +23,10 @@ export class InlineExecution implements ExecutionPort {
 
   get busy(): boolean {
     return this.#host.busy || this.#outcomes.length > 0;
+  }
+
+  get deadline(): number | undefined {
+    return this.#host.deadline;
   }
 
   give(command: ExecutionCommand): void {
@@ -38,6 +44,8 @@ export class RemoteExecution implements ExecutionPort {
   readonly #port: MessagePort;
   readonly #outcomes: ExecutionOutcome[] = [];
   #commands: ExecutionCommand[] = [];
+  /** The other thread keeps its own time. */
+  readonly deadline = undefined;
 
   constructor(port: MessagePort) {
     this.#port = port;
@@ -63,22 +71,39 @@ export class RemoteExecution implements ExecutionPort {
 
 /** The other end of {@link RemoteExecution}; `wake` ends the reactor's sleep. */
 export function serveExecution(port: MessagePort, host: ExecutionHost, wake: () => void): void {
+  let working = false;
+  let timer: NodeJS.Timeout | undefined;
   const flush = (outcomes: ExecutionOutcome[]): void => {
     if (outcomes.length === 0) return;
     port.postMessage(outcomes);
     wake();
   };
+  /** Comes back at once, or when something is due. */
+  const schedule = (): void => {
+    if (working) return;
+    clearTimeout(timer);
+    const { busy, deadline } = host;
+    if (busy) {
+      working = true;
+      setImmediate(work);
+    } else if (deadline !== undefined) {
+      timer = setTimeout(work, Math.max(1, deadline - performance.now()));
+      // What is due is nobody's business once the process has nothing else to do.
+      timer.unref();
+    }
+  };
   const work = (): void => {
+    working = false;
     const outcomes: ExecutionOutcome[] = [];
     host.work(outcomes);
     flush(outcomes);
-    if (host.busy) setImmediate(work);
+    schedule();
   };
   port.on("message", (commands: ExecutionCommand[]) => {
     const outcomes: ExecutionOutcome[] = [];
-    const wasBusy = host.busy;
     for (const command of commands) host.take(command, outcomes);
     flush(outcomes);
-    if (!wasBusy && host.busy) setImmediate(work);
+    work();
   });
+  port.on("close", () => clearTimeout(timer));
 }

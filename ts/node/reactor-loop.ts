@@ -8,6 +8,7 @@ import type { Reactor } from "../native/native.ts";
 import { OUTPUT_BYTES_MIN } from "../native/native.ts";
 import type { Action, Core, Input } from "../protocol/core.ts";
 import { orderTurn } from "../protocol/turn.ts";
+import { setOf } from "../protocol/types.ts";
 import type { AgreedTime, ClientKey, Digest, Instant, Lsn, Run, Sequence } from "../protocol/types.ts";
 import type { ResultEntry } from "../protocol/messages.ts";
 import type { BundleReply } from "../state/batch-record.ts";
@@ -35,6 +36,8 @@ export interface LoopObserver {
   /** Everything up to `through` is committed and what it rests on is durable. */
   onCommit(through: Sequence): void;
   onInspected(outcome: Extract<ExecutionOutcome, { kind: "inspected" }>): void;
+  /** A state that was fetched has taken the place of ours, or could not be had. */
+  onTransfer(outcome: Extract<ExecutionOutcome, { kind: "installed" | "installFailed" }>, now: Instant): void;
   /** Milliseconds that a native call took which sent proposals. */
   onBroadcast(milliseconds: number): void;
   /** Whether results must carry their operations, since somebody listens to commits. */
@@ -48,6 +51,11 @@ export interface LoopParts {
   readonly journal: JournalPort;
   readonly observer: LoopObserver;
 }
+
+type TransferOutcome = Extract<
+  ExecutionOutcome,
+  { kind: "stateFetch" | "stateNodes" | "refused" | "installed" | "installFailed" }
+>;
 
 interface PendingBatch {
   readonly run: Run;
@@ -69,6 +77,10 @@ export class ReactorLoop {
   #acknowledged = 0 as Lsn;
   #room = { bundles: -1, bytes: -1 };
   #proposed = false;
+  /** The core has taken the results up to here. */
+  #taken = 0 as Sequence;
+  /** Our own state was found false: what replaces it owes it nothing. */
+  #distrusted = false;
   #roundTripsAt = 0;
   turns = 0;
 
@@ -116,8 +128,9 @@ export class ReactorLoop {
   }
 
   #waitMs(now: Instant): number {
-    if (this.#parts.execution.busy) return 0;
-    const deadline = this.#parts.core.deadline() ?? now + SLEEP_MAX_MS;
+    const { core, execution } = this.#parts;
+    if (execution.busy) return 0;
+    const deadline = Math.min(core.deadline() ?? Infinity, execution.deadline ?? Infinity);
     return Math.min(SLEEP_MAX_MS, Math.max(0, deadline - now));
   }
 
@@ -127,8 +140,13 @@ export class ReactorLoop {
       case "batch":
         return this.#execute(record);
       case "rejected":
-      case "peer":
         return;
+      case "peer": {
+        const { from, name, body } = record;
+        const command =
+          name === "stateFetch" ? { kind: name, from, message: body } : { kind: name, from, message: body };
+        return this.#parts.execution.give(command);
+      }
       default:
         inputs.push(record);
     }
@@ -142,7 +160,8 @@ export class ReactorLoop {
     this.#batches.delete(record.sequence);
     const { sequence, time, bundles } = record;
     const batch = { sequence, timeMs: time, digest: pending.digest, bundles };
-    execution.give({ kind: "batch", run: pending.run, batch, wantOperations: observer.wantsOperations });
+    const wantOperations = observer.wantsOperations;
+    execution.give({ kind: "batch", run: pending.run, batch, wantOperations, taken: this.#taken });
     while (this.#afterBatch[0]?.sequence === sequence) {
       execution.give(this.#afterBatch.shift() as Extract<Action, { kind: "checkpoint" }>);
     }
@@ -154,7 +173,7 @@ export class ReactorLoop {
       switch (outcome.kind) {
         case "executed":
           this.#replies.set(outcome.sequence, outcome.replies);
-          this.#parts.observer.onExecuted(outcome, now);
+          if (!outcome.again) this.#parts.observer.onExecuted(outcome, now);
           inputs.push({ kind: "executed", run: outcome.run, through: outcome.sequence, sessions: outcome.sessions });
           break;
         case "checkpointed":
@@ -167,6 +186,13 @@ export class ReactorLoop {
             sequence: outcome.sequence,
             reason: outcome.reason,
           });
+          break;
+        case "stateFetch":
+        case "stateNodes":
+        case "refused":
+        case "installed":
+        case "installFailed":
+          this.#onTransfer(outcome, inputs, now);
           break;
         case "inspected":
           this.#parts.observer.onInspected(outcome);
@@ -183,6 +209,29 @@ export class ReactorLoop {
       }
     }
     this.#outcomes.length = 0;
+  }
+
+  /** What execution has to say about states: to peers, and to the core. */
+  #onTransfer(outcome: TransferOutcome, inputs: Input[], now: Instant): void {
+    const { observer } = this.#parts;
+    switch (outcome.kind) {
+      case "stateFetch":
+        return this.#writer.sendBody(setOf(outcome.to), "stateFetch", outcome.message);
+      case "stateNodes":
+        return this.#writer.sendBody(setOf(outcome.to), "stateNodes", outcome.message);
+      case "refused":
+        return observer.onInput({ kind: "rejected", reason: outcome.reason, peer: outcome.from, count: 1 }, now);
+      case "installed": {
+        const { run, sequence, digest, sessions } = outcome;
+        this.#distrusted = false;
+        this.#replies.clear();
+        inputs.push({ kind: "installed", run, sequence, digest, sessions });
+        return observer.onTransfer(outcome, now);
+      }
+      case "installFailed":
+        inputs.push(outcome);
+        return observer.onTransfer(outcome, now);
+    }
   }
 
   #measure(inputs: Input[], now: Instant): void {
@@ -249,6 +298,7 @@ export class ReactorLoop {
         this.#afterBatch.push(action);
         return;
       case "reply":
+        this.#taken = action.sequence;
         return this.#replyAll(action);
       case "answer": {
         const { client, session, firstSequence, count } = action.bundle;
@@ -261,16 +311,28 @@ export class ReactorLoop {
         return writer.stable(action.sequence, action.digest, action.signers);
       case "window":
         return writer.window(action.low, action.high, action.view, action.pending);
-      case "undo":
-      case "install":
-      case "accuse":
       case "diverged":
+        this.#distrusted = true;
+        return;
+      case "install":
+        return this.#install(action);
+      case "undo":
+      case "accuse":
       case "viewLeft":
       case "viewChanged":
       case "ignored":
       case "halt":
         return;
     }
+  }
+
+  #install({ run, certificate }: Extract<Action, { kind: "install" }>): void {
+    const { sequence, digest } = certificate;
+    // Batches of earlier runs are not executed any more.
+    this.#batches.clear();
+    this.#afterBatch.length = 0;
+    const installation = { run, sequence, digest, distrustOwn: this.#distrusted };
+    this.#parts.execution.give({ kind: "install", installation });
   }
 
   #replyAll({ sequence, view, tentative }: Extract<Action, { kind: "reply" }>): void {

@@ -2,9 +2,11 @@
 import type { ClusterConfig } from "../codec/cluster.ts";
 import { digestFromHex } from "../codec/digest.ts";
 import { ByzantineError } from "../errors.ts";
-import type { ClientKey } from "../protocol/types.ts";
+import { everyone, setOf, without } from "../protocol/types.ts";
+import type { ClientKey, ReplicaId } from "../protocol/types.ts";
 import { Executor } from "../state/executor.ts";
 import type { Hasher, StateMachine } from "../state/interfaces.ts";
+import { ExecutionHost } from "./execution-host.ts";
 
 /** @throws ByzantineError `INVALID_CONFIG` where the module cannot be loaded or its default export is no state machine. */
 export async function loadStateMachine(module: string): Promise<StateMachine> {
@@ -24,6 +26,12 @@ export async function loadStateMachine(module: string): Promise<StateMachine> {
     field: "stateMachine",
     accepted: "a module whose default export is a state machine",
   });
+}
+
+/** What executes batches, and fetches and serves states, for one replica of a cluster. */
+export function hostFor(stateMachine: StateMachine, cluster: ClusterConfig, me: number, hasher: Hasher): ExecutionHost {
+  const sources = without(everyone(cluster.nodes.length), setOf(me as ReplicaId));
+  return new ExecutionHost(executorFor(stateMachine, cluster, hasher), { hasher, sources });
 }
 
 export function executorFor(stateMachine: StateMachine, cluster: ClusterConfig, hasher: Hasher): Executor {

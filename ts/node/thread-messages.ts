@@ -51,10 +51,29 @@ export interface CommitGap {
   readonly to: number;
 }
 
+export type StateTransferEvent =
+  | { readonly phase: "started"; readonly sequence: number; readonly digest: string }
+  | {
+      readonly phase: "finished";
+      readonly sequence: number;
+      readonly digest: string;
+      /** Nodes of the state's tree, and bytes, that were fetched. */
+      readonly nodes: number;
+      readonly bytes: number;
+      /** Entries that this replica held already. */
+      readonly reused: number;
+      /** Who has given something. */
+      readonly sources: readonly string[];
+      /** Answers that were refused: not what was asked for. */
+      readonly wrong: number;
+    }
+  | { readonly phase: "failed"; readonly reason: "unavailable" | "invalid" | "diskFailed" };
+
 export type NodeEvents = {
   viewChange: [event: { readonly view: number; readonly primary: string; readonly cause: string }];
   checkpoint: [event: { readonly sequence: number; readonly digest: string }];
-  stateTransfer: [event: { readonly from: number; readonly to: number }];
+  /** The state of checkpoint `sequence` is fetched, is ours now, or cannot be had just now and is tried again. */
+  stateTransfer: [event: StateTransferEvent];
   peer: [event: { readonly nodeId: string; readonly connected: boolean }];
   evidence: [event: { readonly nodeId: string; readonly type: string; readonly digest: string }];
   /** This replica's own state is not the one that the cluster signed; the true one is fetched. */

@@ -35,6 +35,7 @@ export class ThreadObserver implements LoopObserver {
   readonly #evidence: EvidenceLog;
   #retransmissions = 0;
   #divergences = 0;
+  #transfers = 0;
   readonly #arrivals = new Map<Digest, Instant>();
   readonly #bundlesOf = new Map<Sequence, readonly Digest[]>();
   readonly #digestOf = new Map<Sequence, { readonly digest: Digest; readonly time: number }>();
@@ -94,6 +95,10 @@ export class ThreadObserver implements LoopObserver {
         return this.#ignored.add(action.reason);
       case "stable":
         return this.#event("checkpoint", { sequence: action.sequence, digest: hexOf(action.digest) });
+      case "install": {
+        const { sequence, digest } = action.certificate;
+        return this.#event("stateTransfer", { phase: "started", sequence, digest: hexOf(digest) });
+      }
       case "send":
         if (action.again === true) this.#retransmissions += 1;
         return;
@@ -132,13 +137,30 @@ export class ThreadObserver implements LoopObserver {
     if (this.wantsOperations) this.#executed.set(outcome.sequence, outcome);
   }
 
+  /** What a fetched state skips is a gap for whoever listens. */
+  onTransfer(outcome: Extract<ExecutionOutcome, { kind: "installed" | "installFailed" }>): void {
+    if (outcome.kind === "installFailed") {
+      return this.#event("stateTransfer", { phase: "failed", reason: outcome.reason });
+    }
+    const { sequence, digest, progress } = outcome;
+    this.#transfers += 1;
+    const from = this.#committedThrough + 1;
+    this.#committedThrough = Math.max(this.#committedThrough, sequence);
+    if (this.wantsOperations && from <= sequence) this.#gap(from, sequence);
+    for (const skipped of [this.#executed, this.#digestOf, this.#bundlesOf]) {
+      for (const before of skipped.keys()) if (before <= sequence) skipped.delete(before);
+    }
+    const sources = progress.sources.map((source) => this.#nodeId(source));
+    this.#event("stateTransfer", { phase: "finished", sequence, ...progress, digest: hexOf(digest), sources });
+  }
+
   onBroadcast(milliseconds: number): void {
     this.#broadcast.recordMs(milliseconds);
   }
 
   onCommit(through: Sequence): void {
     for (let s = this.#committedThrough + 1; s <= through; s++) this.#commit(s as Sequence);
-    this.#committedThrough = through;
+    this.#committedThrough = Math.max(this.#committedThrough, through);
   }
 
   onInspected({ id, inspection }: Extract<ExecutionOutcome, { kind: "inspected" }>): void {
@@ -185,6 +207,7 @@ export class ThreadObserver implements LoopObserver {
       viewsLeft: this.#viewsLeft.snapshot(),
       retransmissions: this.#retransmissions,
       divergences: this.#divergences,
+      stateTransfers: this.#transfers,
       lastExecuted: state.lastExecuted,
       checkpoints: { latest: Math.max(state.low, ...own), stable: state.low, stableDigest: hexOf(state.stableDigest) },
       window: { used: Math.max(0, state.lastSeen - state.low), size: this.#core.windowSize },
@@ -261,7 +284,7 @@ export class ThreadObserver implements LoopObserver {
     this.#digestOf.delete(sequence);
     if (!this.wantsOperations) return;
     if (executed === undefined || batch === undefined || this.#unseen > UNSEEN_OPERATIONS_MAX)
-      return this.#gap(sequence);
+      return this.#gap(sequence, sequence);
     this.#unseen += executed.operations.length;
     this.#commits.push({
       type: "commit",
@@ -281,11 +304,10 @@ export class ThreadObserver implements LoopObserver {
     });
   }
 
-  #gap(sequence: Sequence): void {
+  #gap(from: number, to: number): void {
     const last = this.#commits.at(-1);
-    if (last?.type === "gap" && last.to === sequence - 1)
-      this.#commits[this.#commits.length - 1] = { ...last, to: sequence };
-    else this.#commits.push({ type: "gap", from: sequence, to: sequence });
+    if (last?.type === "gap" && last.to === from - 1) this.#commits[this.#commits.length - 1] = { ...last, to };
+    else this.#commits.push({ type: "gap", from, to });
   }
 
   #event<Name extends keyof NodeEvents>(name: Name, payload: NodeEvents[Name][0]): void {

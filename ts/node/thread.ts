@@ -10,9 +10,8 @@ import { Reactor, hashMany, sha256, type TransportConfig } from "../native/nativ
 import { RecordedCore } from "../observability/flight-recorder.ts";
 import { Replica } from "../protocol/replica.ts";
 import type { AgreedTime, ReplicaId } from "../protocol/types.ts";
-import { ExecutionHost } from "./execution-host.ts";
 import { InlineExecution, RemoteExecution, type ExecutionPort } from "./execution-port.ts";
-import { executorFor, loadStateMachine } from "./state-machine.ts";
+import { hostFor, loadStateMachine } from "./state-machine.ts";
 import { VolatileJournal } from "./journal-port.ts";
 import { replicaOptionsOf } from "./options.ts";
 import { ReactorLoop } from "./reactor-loop.ts";
@@ -49,11 +48,11 @@ export function transportConfigOf(data: Pick<ThreadData, "cluster" | "me" | "key
 async function startExecution(data: ThreadData, wakeHandle: number): Promise<ExecutionPort> {
   if (data.execution === "inline") {
     const machine = await loadStateMachine(data.module as string);
-    return new InlineExecution(new ExecutionHost(executorFor(machine, data.cluster, { hashMany })));
+    return new InlineExecution(hostFor(machine, data.cluster, data.me, { hashMany }));
   }
   if (data.execution === "caller") return new RemoteExecution(data.executionPort as MessagePort);
   const { port1, port2 } = new MessageChannel();
-  const execution = { cluster: data.cluster, module: data.module, port: port2, wakeHandle };
+  const execution = { cluster: data.cluster, me: data.me, module: data.module, port: port2, wakeHandle };
   const worker = new Worker(new URL("./execution-thread.js", import.meta.url), {
     workerData: execution,
     transferList: [port2],

@@ -29,6 +29,8 @@ export interface NodeMetrics {
   readonly retransmissions: number;
   /** Checkpoints at which this replica's own state was not the one that the cluster signed. */
   readonly divergences: number;
+  /** States that were fetched from others and took the place of this replica's own. */
+  readonly stateTransfers: number;
   readonly lastExecuted: number;
   readonly checkpoints: { readonly latest: number; readonly stable: number; readonly stableDigest: string };
   /** Sequences between the low watermark and the last one seen, and how many fit. */

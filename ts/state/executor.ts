@@ -122,6 +122,11 @@ export class Executor {
     if (!this.#frozen.has(sequence)) this.#frozen.set(sequence, this.#map.freeze());
   }
 
+  /** Whether the version after a batch is kept. */
+  isFrozen(sequence: Sequence): boolean {
+    return this.#frozen.has(sequence);
+  }
+
   /** Hashes about `nodesMax` changed nodes of a frozen version; its root when all are done. */
   hashSlice(sequence: Sequence, nodesMax: number): Digest | undefined {
     const version = this.version(sequence);

@@ -46,7 +46,10 @@ export class Composites {
       const complete = certificates.every(({ name }) => this.isComplete(name));
       // Whether enough signed is for the core to say; a port that looks too spares it the rest.
       if (!complete && !this.around.options.naiveVotes) return "malformed";
-      if (!certificates.every(({ name, signatures }) => this.verifies(name, signatures))) return "badSignature";
+      if (!certificates.every(({ name, signatures }) => this.verifies(name, signatures))) {
+        this.around.coverage.hit("forged certificate rejected");
+        return "badSignature";
+      }
       const signature = frame.payload.signature as Uint8Array;
       if (store.contradicts(signer, body.message)) this.ports.accuse(signer, digest, "viewChange");
       store.keepViewChange(digest, { from: signer, body, signature });

@@ -64,6 +64,7 @@ export const requiredOfViewChanges = [
   "ignored: invalidNewView",
   "ignored: invalidViewChange",
   "view timer doubled",
+  "forged certificate rejected",
   "adversary: newViewLiar",
   "adversary: sleeper",
   "adversary: slowPrimary",
@@ -78,6 +79,8 @@ export const requiredOfTransfers = [
   "state unavailable",
   "equal subtrees skipped",
   "wrong state refused",
+  "adversary: stateLiar",
+  "adversary: dripFeeder",
 ] as const;
 
 export type Situation =
@@ -118,7 +121,9 @@ export class Coverage {
 
   /** Required situations that never came up. */
   missing(): string[] {
-    const required = VIEW_CHANGE ? [...requiredSituations, ...requiredOfViewChanges] : requiredSituations;
+    const required = VIEW_CHANGE
+      ? [...requiredSituations, ...requiredOfViewChanges, ...requiredOfTransfers]
+      : requiredSituations;
     return required.filter((situation) => (this.counts.get(situation) ?? 0) === 0);
   }
 }

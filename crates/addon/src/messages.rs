@@ -1,7 +1,8 @@
 //! VIEW-CHANGEs and NEW-VIEWs: our own, and the verified ones that were handed to TypeScript, until
 //! it lets go of them. Whoever lacks one that a NEW-VIEW names fetches it from here.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::btree_map::{BTreeMap, Entry};
+use std::collections::{HashMap, VecDeque};
 
 use bytes::Bytes;
 use byzantine_crypto::hash::sha256_parts;
@@ -126,8 +127,8 @@ impl Messages {
     /// Keeps a NEW-VIEW under its view; the first one stays.
     pub fn keep_new_view(&mut self, message: Kept) {
         let (signer, bytes) = (message.signer, message.payload.len());
-        if !self.new_views.contains_key(&message.view) {
-            self.new_views.insert(message.view, message);
+        if let Entry::Vacant(place) = self.new_views.entry(message.view) {
+            place.insert(message);
             self.count(signer, bytes);
         }
     }

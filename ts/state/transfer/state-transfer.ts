@@ -279,7 +279,7 @@ export class StateTransfer {
     this.#finished = this.#options.versionOf(root);
   }
 
-  /** Hashes what has come once more, as a whole. */
+  /** Hashes the inner nodes that have come once more, as a whole: whatever was put in a wrong place shows. */
   #verify(version: MapVersion, nodesMax: number): void {
     const { hasher } = this.#options;
     if (!version.hashSlice(hasher, nodesMax)) return;

@@ -17,7 +17,7 @@ import {
   VALUE_INLINE_BYTES_MAX,
   VALUE_TAG,
 } from "../tree-hash.ts";
-import { isLeaf, Leaf, SYMBOLS } from "../tree.ts";
+import { HASHED, isLeaf, Leaf, SYMBOLS } from "../tree.ts";
 import type { TreeNode } from "../tree.ts";
 import { Part } from "./part.ts";
 
@@ -121,6 +121,7 @@ export class NodeReader {
     const key = this.#bytes.slice(start + LEAF_HEAD_BYTES, valueAt);
     const leaf = new Leaf(key, this.#bytes.slice(valueAt, end), 0);
     loadDigest(this.digests, i * DIGEST_BYTES, leaf);
+    leaf.hashState = HASHED;
     return leaf;
   }
 

@@ -8,6 +8,7 @@ mod actions;
 mod composites;
 mod fetching;
 mod frames;
+mod judging;
 mod keeping;
 mod pending;
 mod settle;

@@ -1,6 +1,8 @@
 //! Engines of four replicas with real keys and recorded links; no socket, no clock.
 
+mod builders;
 mod fetching;
+mod kept_messages;
 mod new_views;
 mod outgoing;
 mod view_changes;
@@ -192,92 +194,6 @@ fn records(engine: &mut Engine, links: &Recorded) -> Vec<(u8, Vec<u8>)> {
         ));
     }
     records
-}
-
-/// A VIEW_CHANGE payload: sequences with the replicas that sign their certificates in view 0.
-struct ViewChangeOf<'a> {
-    by: u8,
-    target: u64,
-    stable: Option<(u64, u32)>,
-    prepared: &'a [(u64, u32)],
-    /// Replica whose votes are signed by somebody else.
-    forged: Option<u8>,
-}
-
-impl ViewChangeOf<'_> {
-    fn unsigned(&self) -> Writer {
-        let mut writer = Writer::default();
-        writer.u53(self.target);
-        match self.stable {
-            None => writer.u53(0),
-            Some((sequence, signers)) => {
-                let name = checkpoint_bytes(sequence);
-                writer.raw(&name).u32(signers);
-                self.votes(
-                    &mut writer,
-                    signers,
-                    |by, signer| key(signer).sign(&[&domain().prefix(by), &name]),
-                    |_| CHECKPOINT,
-                );
-                &mut writer
-            }
-        };
-        writer.u16(self.prepared.len() as u16);
-        for (sequence, signers) in self.prepared {
-            let name = prepared_name(*sequence);
-            writer.raw(&name.signed_bytes()).u32(*signers);
-            self.votes(
-                &mut writer,
-                *signers,
-                |message_type, signer| signature(signer, message_type, &name),
-                |signer| if signer == 0 { PRE_PREPARE } else { PREPARE },
-            );
-        }
-        writer
-    }
-
-    fn votes(
-        &self,
-        writer: &mut Writer,
-        signers: u32,
-        sign: impl Fn(u8, u8) -> Signature,
-        message_type: impl Fn(u8) -> u8,
-    ) {
-        for signer in (0..4).filter(|signer| signers >> signer & 1 == 1) {
-            let by = if self.forged == Some(signer) {
-                (signer + 1) % 4
-            } else {
-                signer
-            };
-            writer.raw(&sign(message_type(signer), by));
-        }
-    }
-
-    fn payload(&self) -> Bytes {
-        sign(self.unsigned(), &key(self.by), VIEW_CHANGE)
-    }
-}
-
-/// Sequence and digest of a checkpoint.
-fn checkpoint_bytes(sequence: u64) -> [u8; 40] {
-    let mut bytes = [0xcc; 40];
-    bytes[..8].copy_from_slice(&sequence.to_le_bytes());
-    bytes
-}
-
-/// What is prepared at a sequence in view 0.
-fn prepared_name(sequence: u64) -> Name {
-    Name {
-        view: 0,
-        sequence,
-        digest: [sequence as u8; 32],
-    }
-}
-
-fn control(from: u8, message_type: u8, digest: &Digest, payload: &[u8]) -> (u8, Vec<u8>) {
-    let body = &payload[..payload.len() - 64];
-    let record = [&[from, message_type], digest.as_slice(), body].concat();
-    (InputKind::Control as u8, record)
 }
 
 fn rejected(reason: Reason, from: u8) -> (u8, Vec<u8>) {

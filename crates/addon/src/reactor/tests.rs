@@ -133,10 +133,10 @@ impl Cluster {
     }
 }
 
-fn window() -> Vec<u8> {
+fn window(view: u64) -> Vec<u8> {
     let mut writer = Writer::default();
     writer.record(10, |body| {
-        body.u53(0).u53(100).u53(0).u53(0);
+        body.u53(0).u53(100).u53(view).u53(0);
     });
     writer.record(11, |body| {
         body.u32(1000).u32(1 << 20);
@@ -144,12 +144,19 @@ fn window() -> Vec<u8> {
     writer.into_vec()
 }
 
-fn vote(message_type: u8, digest: [u8; 32]) -> Vec<u8> {
+fn vote(message_type: u8, view: u64) -> Vec<u8> {
     let mut writer = Writer::default();
     writer.record(1, |body| {
-        body.u32(0b1111).u8(message_type).u53(0).u53(1).raw(&digest);
+        body.u32(0b1111).u8(message_type);
+        body.u53(view).u53(1).raw(&[7; 32]);
     });
     writer.into_vec()
+}
+
+/// The body of a VOTES record for what [`vote`] sends.
+fn votes(phase: u8, view: u64, set: u32) -> Vec<u8> {
+    let (view, sequence) = (view.to_le_bytes(), 1u64.to_le_bytes());
+    [&[phase], &view[..], &sequence, &[7; 32], &set.to_le_bytes()].concat()
 }
 
 #[test]
@@ -157,31 +164,37 @@ fn four_reactors_connect_and_hand_up_each_others_votes() {
     let mut cluster = Cluster::start();
     cluster.connect();
     for me in 0..usize::from(N) {
-        cluster.turn(me, &window(), Duration::ZERO);
+        cluster.turn(me, &window(0), Duration::ZERO);
     }
     for me in 1..usize::from(N) {
-        cluster.turn(me, &vote(PREPARE, [7; 32]), Duration::ZERO);
-        cluster.turn(me, &vote(COMMIT, [7; 32]), Duration::ZERO);
+        cluster.turn(me, &vote(PREPARE, 0), Duration::ZERO);
+        cluster.turn(me, &vote(COMMIT, 0), Duration::ZERO);
     }
-    let expected = |phase: u8, set: u32| {
-        [
-            &[phase],
-            &0u64.to_le_bytes()[..],
-            &1u64.to_le_bytes(),
-            &[7; 32],
-            &set.to_le_bytes(),
-        ]
-        .concat()
-    };
     cluster.run(vec![
-        (0, 2, expected(1, 0b1110)),
-        (1, 2, expected(1, 0b1100)),
-        (2, 2, expected(1, 0b1010)),
+        (0, 2, votes(1, 0, 0b1110)),
+        (1, 2, votes(1, 0, 0b1100)),
+        (2, 2, votes(1, 0, 0b1010)),
     ]);
     for reactor in cluster.reactors {
         assert!(reactor.engine().work().verified >= 1);
         reactor.shutdown(Duration::from_millis(500));
     }
+}
+
+#[test]
+fn votes_that_wait_for_a_view_come_when_it_is_installed_though_nothing_arrives() {
+    let mut cluster = Cluster::start();
+    cluster.connect();
+    for me in 0..usize::from(N) {
+        cluster.turn(me, &window(0), Duration::ZERO);
+    }
+    for me in [2, 3] {
+        cluster.turn(me, &vote(PREPARE, 1), Duration::ZERO);
+    }
+    let expected = votes(0, 1, 0b1100);
+    cluster.run(vec![(0, 2, expected.clone())]);
+    assert_eq!(cluster.turn(0, &[], Duration::ZERO), []);
+    assert_eq!(cluster.turn(0, &window(1), Duration::ZERO), [(2, expected)]);
 }
 
 struct Channel(mpsc::Sender<Vec<u8>>);
@@ -219,7 +232,7 @@ fn a_clients_bundle_arrives_as_a_request_and_its_thread_ends_when_it_is_closed()
         .u8(BUNDLE)
         .bytes(payload.as_slice());
 
-    cluster.turn(0, &window(), Duration::ZERO);
+    cluster.turn(0, &window(0), Duration::ZERO);
     for _ in 0..TURNS_MAX {
         cluster.turn(0, &[], Duration::from_millis(1));
         if client

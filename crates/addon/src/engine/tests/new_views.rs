@@ -1,5 +1,6 @@
 //! NEW-VIEWs: of their primary, verified once, kept under their view, fetched, and evidence.
 
+use super::builders::control;
 use super::*;
 use crate::messages::new_view_name;
 
@@ -74,7 +75,7 @@ fn it_comes_from_its_primary_or_fetched_from_anyone_and_is_verified_once() {
     peer(&mut engine, &links, 3, FETCHED_NEW_VIEW, payload.clone());
     assert_eq!(
         records(&mut engine, &links),
-        [expected.clone()],
+        vec![expected.clone()],
         "as its primary's"
     );
     peer(&mut engine, &links, 1, NEW_VIEW, payload.clone());

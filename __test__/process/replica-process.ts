@@ -1,0 +1,48 @@
+/** An honest replica as a process of its own; it tells its parent what it holds, did and saw. */
+import { join } from "node:path";
+import { ByzantineNode } from "../../dist/index.js";
+import { totals } from "./machine.mjs";
+import { serve, type Account, type Answerer, type ReplicaPlan, type SeenEvent } from "./questions.ts";
+
+/** Where the recordings of replicas that stopped themselves are kept, if anywhere. */
+const RECORDINGS = process.env["BYZANTINE_RECORDINGS"];
+const EVENTS = ["viewChange", "checkpoint", "stateTransfer", "peer", "evidence", "diverged", "fatal"] as const;
+
+async function start({ cluster, me, key, recorded }: ReplicaPlan): Promise<Answerer> {
+  const { formatVersion: _, reads: __, ...shared } = cluster;
+  const node = new ByzantineNode({
+    ...shared,
+    nodeId: cluster.nodes[me]!.nodeId,
+    key,
+    stateMachine: new URL("./machine.mjs", import.meta.url),
+    durability: "none",
+    flightRecorder: recorded,
+    ...(RECORDINGS === undefined ? {} : { dataDir: join(RECORDINGS, `${cluster.clusterId.slice(0, 8)}-${me}`) }),
+  });
+  const executed = new Map<number, { digest: string; operations: number }>();
+  const gaps: { from: number; to: number }[] = [];
+  const events: SeenEvent[] = [];
+  for (const name of EVENTS) node.on(name, (payload: unknown) => events.push({ name, payload } as SeenEvent));
+  node.on("fatal", (event) => console.error(`${node.nodeId} stopped itself: ${JSON.stringify(event)}`));
+  if (recorded) {
+    node.onCommit((commit) => {
+      if (commit.type === "gap") gaps.push({ from: commit.from, to: commit.to });
+      else executed.set(commit.sequence, { digest: commit.digest, operations: commit.operations.length });
+    });
+  }
+  await node.initialize();
+  return {
+    metrics: async () => (await node.getStats()).metrics,
+    standing: async () => {
+      const { sequence, answer } = await node.queryLocal(totals.question("total"));
+      const { digest, sequence: after } = await node.stateDigest();
+      // Something was executed in between: there is no standing yet.
+      const total = sequence === after ? totals.answer("total", answer) : Number.NaN;
+      return { sequence, digest, total };
+    },
+    account: async (): Promise<Account> => ({ executed, gaps, events, evidence: await node.evidence() }),
+    recording: async () => node.flightRecording(),
+  };
+}
+
+await serve(start);
