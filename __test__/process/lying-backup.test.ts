@@ -13,6 +13,7 @@ const shared = { viewChangeTimeoutMs: 30_000, checkpointInterval: 8 };
 const BACKUPS: readonly { readonly name: string; readonly faults: readonly FaultPlan[] }[] = [
   { name: "lies in every message and every result", faults: [{ type: "lies" }] },
   { name: "asks for ever higher views", faults: [{ type: "spams", everyMs: 5 }] },
+  { name: "sends bytes that are no message", faults: [{ type: "babbles", everyMs: 5 }] },
   { name: "is silent", faults: [{ type: "drops", every: 1 }] },
   { name: "lies, and drops every second message", faults: [{ type: "lies" }, { type: "drops", every: 2 }] },
 ];

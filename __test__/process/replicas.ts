@@ -23,7 +23,7 @@ export interface ReplicasPlan {
 }
 
 /** What ends processes: a test's context. */
-type Owner = Pick<ExecutionContext, "teardown">;
+export type Owner = Pick<ExecutionContext, "teardown">;
 
 const HONEST = fileURLToPath(new URL("./replica-process.ts", import.meta.url));
 const BYZANTINE = fileURLToPath(new URL("../attack/byzantine-process.ts", import.meta.url));

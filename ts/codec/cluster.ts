@@ -147,8 +147,12 @@ export function resolveCluster(options: unknown): ClusterConfig {
   const at = new Field("", options).object(CLUSTER_FIELDS);
   requireFormatVersion(at.formatVersion);
   const nodes = resolveNodes(at.nodes);
-  const checkpointInterval = at.checkpointInterval.integer(1, 1024, 100);
-  const windowIntervals = resolveWindowIntervals(at.windowIntervals, checkpointInterval);
+  const checkpointInterval = at.checkpointInterval.integer(
+    1,
+    Math.min(1024, Math.floor(windowMax(nodes.length) / 2)),
+    100,
+  );
+  const windowIntervals = resolveWindowIntervals(at.windowIntervals, checkpointInterval, nodes.length);
   return {
     formatVersion: FORMAT_VERSION,
     clusterId: at.clusterId.text(HEX, "64 lower-case hexadecimal digits"),
@@ -219,8 +223,24 @@ function resolveMaxFaults(field: Field, n: number): number {
   return field.integer(0, most);
 }
 
-function resolveWindowIntervals(field: Field, checkpointInterval: number): number {
-  return field.integer(2, Math.min(8, Math.floor(WINDOW_MAX / checkpointInterval)), 2);
+/** What a frame of the control lane holds. */
+const CONTROL_BYTES_MAX = 2 * 1024 * 1024;
+/** A VIEW-CHANGE besides its prepared certificates: its stable one with 31 signatures, and its own. */
+const VIEW_CHANGE_HEAD_BYTES = 4096;
+/** A prepared certificate: view, sequence, digest and signers, and a signature of each. */
+const CERTIFICATE_BYTES = 52;
+const SIGNATURE_BYTES = 64;
+
+/** The widest window of n replicas: a VIEW-CHANGE holds a certificate of up to n signatures for each sequence of it, in one frame. */
+function windowMax(n: number): number {
+  return Math.min(
+    WINDOW_MAX,
+    Math.floor((CONTROL_BYTES_MAX - VIEW_CHANGE_HEAD_BYTES) / (CERTIFICATE_BYTES + SIGNATURE_BYTES * n)),
+  );
+}
+
+function resolveWindowIntervals(field: Field, checkpointInterval: number, n: number): number {
+  return field.integer(2, Math.min(8, Math.floor(windowMax(n) / checkpointInterval)), 2);
 }
 
 function resolveLimits(field: Field, window: number): ClusterLimits {

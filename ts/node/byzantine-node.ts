@@ -13,6 +13,7 @@ import { CommitStream, type CommitListener } from "./commit-stream.ts";
 import type { Evidence } from "./evidence.ts";
 import type { StateInspection } from "./execution-host.ts";
 import { serveExecution } from "./execution-port.ts";
+import { PendingAnswers } from "./pending-answers.ts";
 import { claimIncarnation } from "./incarnation.ts";
 import { readNodeFiles } from "./node-files.ts";
 import { resolveNode, type ByzantineNodeOptions, type ResolvedNode } from "./options.ts";
@@ -37,12 +38,6 @@ interface RunningThread {
   readonly ended: Promise<void>;
 }
 
-/** A question to the thread whose answer is awaited. */
-interface Inspection {
-  resolve(answer: never): void;
-  reject(error: ByzantineError): void;
-}
-
 /**
  * A replica of a cluster.
  *
@@ -52,7 +47,7 @@ interface Inspection {
 export class ByzantineNode extends EventEmitter<NodeEvents> implements AsyncDisposable {
   readonly #options: ResolvedNode;
   readonly #commits: CommitStream;
-  readonly #inspections = new Map<number, Inspection>();
+  readonly #answers = new PendingAnswers();
   /** Ends what must not outlive the node: the connecting of its own client. */
   readonly #closing = new AbortController();
   #lifecycle: Lifecycle = { status: "created" };
@@ -60,7 +55,6 @@ export class ByzantineNode extends EventEmitter<NodeEvents> implements AsyncDisp
   #client: Promise<ByzantineClient> | undefined;
   #metrics: NodeMetrics | undefined;
   #view = 0;
-  #nextInspection = 1;
   #fatal: { readonly reason: string } | undefined;
 
   /** @throws ByzantineError `INVALID_CONFIG` naming the field and the accepted range, `DURABILITY_UNAVAILABLE`. */
@@ -245,7 +239,7 @@ export class ByzantineNode extends EventEmitter<NodeEvents> implements AsyncDisp
       throw error;
     }
     worker.on("error", (error) => this.#onFatal("INTERNAL", { message: error.message }));
-    void ended.then(() => this.#abandonInspections());
+    void ended.then(() => this.#answers.abandon());
     if (this.#lifecycle.status !== "starting") return;
     this.#lifecycle = { status: "running" };
     if (this.#commits.subscribed) this.#tell({ type: "subscribe", commits: true });
@@ -322,7 +316,7 @@ export class ByzantineNode extends EventEmitter<NodeEvents> implements AsyncDisp
       case "inspected":
       case "evidence":
       case "state":
-        return this.#answer(message.id, message);
+        return this.#answers.answer(message.id, message);
       case "recording":
         return this.#onRecording(message.id, message.text);
       case "commits":
@@ -344,7 +338,7 @@ export class ByzantineNode extends EventEmitter<NodeEvents> implements AsyncDisp
 
   /** An answer to {@link flightRecording}, or, with id 0, what led to this replica's end. */
   #onRecording(id: number, text: string | undefined): void {
-    this.#answer(id, { text });
+    this.#answers.answer(id, { text });
     const { dataDir } = this.#options;
     if (id !== 0 || text === undefined || dataDir === undefined) return;
     const path = join(dataDir, `flight-${Date.now()}.jsonl`);
@@ -367,24 +361,7 @@ export class ByzantineNode extends EventEmitter<NodeEvents> implements AsyncDisp
   }
 
   async #ask<T>(message: (id: number) => ToThread): Promise<T> {
-    const id = this.#nextInspection++;
-    return new Promise<T>((resolve, reject) => {
-      this.#inspections.set(id, { resolve, reject });
-      this.#tell(message(id));
-    });
-  }
-
-  #answer(id: number, answer: unknown): void {
-    this.#inspections.get(id)?.resolve(answer as never);
-    this.#inspections.delete(id);
-  }
-
-  /** The thread has ended: nobody answers any more. */
-  #abandonInspections(): void {
-    for (const { reject } of this.#inspections.values()) {
-      reject(new ByzantineError("CLOSED", "the node ended before it answered", { executed: "no" }));
-    }
-    this.#inspections.clear();
+    return this.#answers.ask((id) => this.#tell(message(id)));
   }
 
   #requireRunning(): void {

@@ -4,6 +4,7 @@
  */
 import { assert } from "./assert.ts";
 import type { Context } from "./context.ts";
+import { earlyHigh, keepEarly, keepForNext } from "./early-proposals.ts";
 import type { BatchContent, Phase, PrePrepare } from "./messages.ts";
 import { timeoutOf } from "./primary-monitor.ts";
 import { isQuorum, isWeakQuorum } from "./quorum.ts";
@@ -85,13 +86,13 @@ export class ConsensusProtocol {
   onPrePrepare(from: ReplicaId, message: PrePrepare): void {
     const { state, options } = this.#context;
     if (from !== this.#context.primaryOf(message.view)) return this.#context.ignore("notPrimary", from);
-    if (message.view > state.view) return this.#keepForNext(from, message);
+    if (message.view > state.view) return keepForNext(this.#context, from, message);
     if (message.view !== state.view) return this.#context.ignore("wrongView", from);
     if (this.#context.isChangingView()) return this.#context.ignore("viewChanging", from);
     if (message.sequence <= state.low) return this.#context.ignore("belowWindow", from);
     const assigned = state.slots.get(message.sequence)?.assigned;
     if (assigned !== undefined && assigned === message.digest) return this.onBatch(message);
-    if (message.sequence > this.#acceptHigh()) return this.#keepEarly(from, message);
+    if (message.sequence > this.#acceptHigh()) return keepEarly(this.#context, from, message);
     if (message.bundles.length > options.batchBundlesMax) return this.#context.ignore("batchTooLarge", from);
     if (new Set(message.bundles).size !== message.bundles.length) return this.#context.ignore("repeatedBundle", from);
     const slot = this.slot(message.sequence);
@@ -113,7 +114,7 @@ export class ConsensusProtocol {
     const { state } = this.#context;
     if (view !== state.view) return this.#context.ignore("wrongView");
     if (sequence <= state.low) return this.#context.ignore("belowWindow");
-    if (sequence > this.earlyHigh()) return this.#context.ignore("aboveWindow");
+    if (sequence > earlyHigh(this.#context)) return this.#context.ignore("aboveWindow");
     const slot = this.slot(sequence);
     const votes = phase === "prepare" ? slot.prepares : slot.commits;
     votes.set(digest, union(votes.get(digest) ?? EMPTY_SET, signers));
@@ -281,11 +282,6 @@ export class ConsensusProtocol {
     return slot;
   }
 
-  /** Checkpoints reach replicas at different times: what is up to one interval above the window waits instead of being lost. */
-  earlyHigh(): Sequence {
-    return (this.#context.high() + this.#context.options.checkpointInterval) as Sequence;
-  }
-
   #mayPropose(): boolean {
     const { state, options } = this.#context;
     if (!this.#context.isPrimary() || this.#context.isChangingView()) return false;
@@ -304,27 +300,6 @@ export class ConsensusProtocol {
     const { state, options } = this.#context;
     const decided = Math.max(state.low, state.committedPrefix);
     return Math.min(this.#context.high(), decided + options.inFlightMax) as Sequence;
-  }
-
-  #keepEarly(from: ReplicaId, message: PrePrepare): void {
-    const { state, options } = this.#context;
-    const { sequence, digest, time, bundles } = message;
-    if (sequence > this.earlyHigh() || bundles.length > options.batchBundlesMax) {
-      return this.#context.ignore("aboveWindow", from);
-    }
-    if (!state.early.has(sequence)) state.early.set(sequence, { digest, time, bundles });
-    if (sequence > state.lastSeen) state.lastSeen = sequence;
-  }
-
-  /** The primary of a view that we have not installed may be ahead of us by its NEW-VIEW; its proposals wait for that. */
-  #keepForNext(from: ReplicaId, message: PrePrepare): void {
-    const { state, options } = this.#context;
-    const { view, sequence, digest, time, bundles } = message;
-    const awaited = view === state.view + 1 || view === state.pending || view === state.awaited.get(from)?.view;
-    const fits = sequence > state.low && sequence <= this.earlyHigh() && bundles.length <= options.batchBundlesMax;
-    if (!awaited || !fits || view < state.next.view) return this.#context.ignore("wrongView", from);
-    if (view > state.next.view) state.next = { view, proposals: new Map() };
-    if (!state.next.proposals.has(sequence)) state.next.proposals.set(sequence, { digest, time, bundles });
   }
 
   #accept(slot: Slot, batch: BatchContent & { readonly digest: Digest }, timeVouched: boolean): void {

@@ -18,6 +18,7 @@ import { CheckpointManager } from "./checkpoint-manager.ts";
 import { ConsensusProtocol } from "./consensus-protocol.ts";
 import { Context } from "./context.ts";
 import type { Action, Core, DurableState, Input } from "./core.ts";
+import { earlyHigh } from "./early-proposals.ts";
 import { Execution } from "./execution.ts";
 import type { BundleRef, Control } from "./messages.ts";
 import { PrimaryMonitor } from "./primary-monitor.ts";
@@ -26,7 +27,7 @@ import { RequestPool } from "./request-pool.ts";
 import type { ReplicaState } from "./state.ts";
 import { StateTransfer } from "./state-transfer.ts";
 import { StatusExchange } from "./status-exchange.ts";
-import type { AgreedTime, Instant, Lsn, ReplicaId, Sequence } from "./types.ts";
+import type { AgreedTime, Instant, Lsn, ReplicaId } from "./types.ts";
 import { ViewManager } from "./view-manager.ts";
 import { extendLease } from "./vote-leases.ts";
 
@@ -247,7 +248,7 @@ export class Replica implements Core {
     this.#context.emit({
       kind: "window",
       low,
-      high: this.#consensus.earlyHigh() as Sequence,
+      high: earlyHigh(this.#context),
       view,
       pending,
     });

@@ -7,6 +7,7 @@
 import type { CheckpointManager } from "./checkpoint-manager.ts";
 import type { ConsensusProtocol } from "./consensus-protocol.ts";
 import type { Context } from "./context.ts";
+import { earlyHigh } from "./early-proposals.ts";
 import type { Decided, Status } from "./messages.ts";
 import { isWeakQuorum } from "./quorum.ts";
 import type { OpenFetch, Slot } from "./state.ts";
@@ -179,7 +180,7 @@ export class StatusExchange {
     if (status.view !== state.view || status.mode !== "normal") return false;
     return status.proposed.some((proposed, index) => {
       const sequence = (status.lastExecuted + 1 + index) as Sequence;
-      if (!proposed || sequence <= state.lastExecuted || sequence > this.#consensus.earlyHigh()) return false;
+      if (!proposed || sequence <= state.lastExecuted || sequence > earlyHigh(this.#context)) return false;
       return state.slots.get(sequence)?.proposal === undefined && !state.early.has(sequence);
     });
   }

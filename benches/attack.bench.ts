@@ -1,0 +1,208 @@
+/**
+ * What attacks cost, as ratios within one run: the pause after primaries were killed against the timeout, and goodput under each
+ * attack against goodput without it. Replicas and attackers are processes on this machine and share its processors. Prints a
+ * table and writes `.bench/attack.json`; asserted is only that every operation was answered, once.
+ */
+import { mkdirSync, writeFileSync } from "node:fs";
+import { cpus } from "node:os";
+import test, { type ExecutionContext } from "ava";
+import type { FaultPlan } from "../__test__/attack/byzantine-replica.ts";
+import type { FalseClientPlan } from "../__test__/attack/client-process.ts";
+import { assertAnsweredOnce, Load } from "../__test__/process/load.ts";
+import { Replicas, type Owner, type ReplicasPlan } from "../__test__/process/replicas.ts";
+import { FalseClientProcess } from "./attack/false-client.ts";
+
+/** Length of one stretch of goodput; each row has a few, in turns without and with the attack. */
+const SECONDS = Number(process.env["BENCH_ATTACK_SECONDS"] ?? 2);
+/** Stretches of each kind, and clusters whose primaries are killed. */
+const ROUNDS = Number(process.env["BENCH_ATTACK_ROUNDS"] ?? 3);
+const WARM_UP_SECONDS = Number(process.env["BENCH_WARM_UP_SECONDS"] ?? 3);
+/** What a faulty replica or client sends in a second, where it floods. */
+const PER_SECOND = Number(process.env["BENCH_ATTACK_RATE"] ?? 200);
+const TIMEOUT_MS = 2_000;
+/** Honest clients, and operations that each has in flight: enough that goodput is what the replicas can do. */
+const HONEST_CLIENTS = 4;
+const IN_FLIGHT = 64;
+
+/** For rows in which a primary fails; the others have the default. */
+const IMPATIENT = { viewChangeTimeoutMs: TIMEOUT_MS };
+
+interface Row {
+  readonly name: string;
+  /** The ratio of the median round. */
+  readonly ratio: number;
+  /** One ratio per round. */
+  readonly rounds: readonly number[];
+  readonly goal: string;
+  readonly met: boolean;
+  /** Views that passed, in the round with most of them. */
+  readonly views: number;
+}
+
+const rows: Row[] = [];
+
+function median(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
+}
+
+interface Found {
+  readonly rounds: readonly number[];
+  readonly views: number;
+}
+
+function record(
+  t: ExecutionContext,
+  name: string,
+  { rounds, views }: Found,
+  goal: { atMost: number } | { atLeast: number },
+): void {
+  const ratio = median(rounds);
+  const met = "atMost" in goal ? ratio <= goal.atMost : ratio >= goal.atLeast;
+  const row = { name, ratio, rounds, goal: "atMost" in goal ? `≤ ${goal.atMost}` : `≥ ${goal.atLeast}`, met, views };
+  rows.push(row);
+  t.log(line(row));
+  mkdirSync(".bench", { recursive: true });
+  const machine = { cores: cpus().length, model: cpus()[0]?.model, node: process.version };
+  const settings = {
+    seconds: SECONDS,
+    rounds: ROUNDS,
+    perSecond: PER_SECOND,
+    timeoutMs: TIMEOUT_MS,
+    inFlight: HONEST_CLIENTS * IN_FLIGHT,
+  };
+  writeFileSync(".bench/attack.json", `${JSON.stringify({ machine, settings, rows }, null, 2)}\n`);
+}
+
+function line({ name, ratio, goal, met, rounds, views }: Row): string {
+  const all = rounds.map((value) => value.toFixed(2)).join(" ");
+  return `${met ? "reached" : "MISSED "} ${name.padEnd(62)} ${ratio.toFixed(2).padStart(5)}  goal ${goal.padEnd(6)}  views ${views}  rounds ${all}`;
+}
+
+async function seconds(count: number): Promise<void> {
+  await new Promise((resolve) => setTimeout(resolve, count * 1_000));
+}
+
+/** Operations answered per second over the next stretch. */
+async function goodput(load: Load): Promise<number> {
+  const [before, since] = [load.totals.length, performance.now()];
+  await seconds(SECONDS);
+  return ((load.totals.length - before) * 1_000) / (performance.now() - since);
+}
+
+/** Shares of goodput under attack, without and with it in turns. The first attack is not counted: it compiles code. */
+async function shares(load: Load, attack: (on: boolean) => Promise<void>): Promise<number[]> {
+  const found: number[] = [];
+  for (let round = 0; round <= ROUNDS; round++) {
+    const free = await goodput(load);
+    await attack(true);
+    found.push((await goodput(load)) / free);
+    await attack(false);
+  }
+  return found.slice(1);
+}
+
+/** One cluster under load from its start to its end; what was measured on it, and how many views passed. */
+async function staged<T>(
+  t: ExecutionContext,
+  plan: ReplicasPlan,
+  measure: (stage: { replicas: Replicas; load: Load; owner: Owner }) => Promise<T>,
+): Promise<{ readonly value: T; readonly views: number }> {
+  const ends: (() => unknown)[] = [];
+  const owner: Owner = { teardown: (end) => void ends.unshift(end) };
+  t.teardown(async () => Promise.all(ends.map((end) => end())));
+  const replicas = await Replicas.start(owner, { ...plan, recorded: false });
+  const clients = Array.from({ length: HONEST_CLIENTS }, async () => replicas.client());
+  const load = new Load(await Promise.all(clients), IN_FLIGHT);
+  await seconds(WARM_UP_SECONDS);
+  const value = await measure({ replicas, load, owner });
+  await load.stop();
+  assertAnsweredOnce(t, load);
+  const metrics = await Promise.all(replicas.alive.map(async (replica) => replicas.metrics(replica)));
+  for (const end of ends) await end();
+  return { value, views: Math.max(...metrics.map(({ view }) => view)) };
+}
+
+/** Kills primaries under load; the longest time without an answer, over `withinMs`. */
+async function killed(t: ExecutionContext, n: number, primaries: readonly number[], withinMs: number): Promise<Found> {
+  const rounds: number[] = [];
+  let most = 0;
+  for (let round = 0; round < ROUNDS; round++) {
+    const { value, views } = await staged(t, { n, shared: IMPATIENT }, async ({ replicas, load }) => {
+      load.watch();
+      await Promise.all(primaries.map(async (primary) => replicas.kill(primary)));
+      const answered = load.totals.length;
+      await replicas.until("the next primary orders", ({ view, operationsExecuted }) => {
+        return view >= primaries.length && operationsExecuted > answered + IN_FLIGHT;
+      });
+      return load.longestPauseMs / withinMs;
+    });
+    rounds.push(value);
+    most = Math.max(most, views);
+  }
+  return { rounds, views: most };
+}
+
+test.serial("killed primaries", async (t) => {
+  const one = await killed(t, 4, [0], TIMEOUT_MS);
+  record(t, "pause after a killed primary, n = 4 / timeout", one, { atMost: 1.5 });
+  // Each timeout is twice the one before.
+  const two = await killed(t, 7, [0, 1], 3 * TIMEOUT_MS);
+  record(t, "pause after two killed primaries, n = 7 / sum of timeouts", two, { atMost: 1 });
+});
+
+const CLIENTS: readonly (readonly [FalseClientPlan["kind"], string])[] = [
+  ["forges", "a client forges signatures"],
+  ["floods", "a client floods, and waits for nothing"],
+  ["conflicts", "a client tells each half of the replicas something else"],
+];
+for (const [kind, name] of CLIENTS) {
+  test.serial(name, async (t) => {
+    const { value, views } = await staged(t, { n: 4 }, async ({ replicas, load, owner }) => {
+      const attacker = await FalseClientProcess.start(owner, { cluster: replicas.cluster, kind, rate: PER_SECOND });
+      return shares(load, async (on) => attacker.attack(on));
+    });
+    record(t, `goodput: ${name}`, { rounds: value, views }, { atLeast: 0.95 });
+  });
+}
+
+const BACKUPS: readonly (readonly [FaultPlan, string])[] = [
+  [{ type: "drops", every: 1 }, "a backup is silent"],
+  [{ type: "babbles", everyMs: 1_000 / PER_SECOND }, "a backup sends garbage"],
+  [{ type: "lies" }, "a backup lies in every message"],
+  [{ type: "spams", everyMs: 1_000 / PER_SECOND }, "a backup floods VIEW-CHANGEs"],
+];
+for (const [fault, name] of BACKUPS) {
+  test.serial(name, async (t) => {
+    const plan = { n: 4, faults: { 3: [fault] }, attacking: false };
+    const { value, views } = await staged(t, plan, async ({ replicas, load }) =>
+      shares(load, async (on) => replicas.attack(3, on)),
+    );
+    record(t, `goodput: ${name}`, { rounds: value, views }, { atLeast: 0.9 });
+  });
+}
+
+test.serial("a slow primary", async (t) => {
+  const plan = {
+    n: 4,
+    shared: IMPATIENT,
+    faults: { 0: [{ type: "delays", ms: 0.9 * TIMEOUT_MS } as const] },
+    attacking: false,
+  };
+  const rounds: number[] = [];
+  let most = 0;
+  for (let round = 0; round < ROUNDS; round++) {
+    const { value, views } = await staged(t, plan, async ({ replicas, load }) => {
+      const free = await goodput(load);
+      // It is primary once: with the time until it is replaced.
+      await replicas.attack(0, true);
+      return (await goodput(load)) / free;
+    });
+    rounds.push(value);
+    most = Math.max(most, views);
+  }
+  record(t, "goodput: the primary delays proposals by 0.9 × timeout", { rounds, views: most }, { atLeast: 0.3 });
+});
+
+test.serial.after.always("table", (t) => {
+  for (const row of rows) t.log(line(row));
+});
