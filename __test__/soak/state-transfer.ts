@@ -35,7 +35,7 @@ async function run(mib: number, log: (line: string) => void, deadline: number): 
     for (let n = 0; n < BEYOND_REPLAY; n++) await add(client, 1);
     await measure(replicas, await replicas.client(), mib, log);
   } finally {
-    for (const end of ends.reverse()) await end();
+    for (const end of ends.toReversed()) await end();
   }
 }
 

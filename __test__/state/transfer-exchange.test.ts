@@ -151,7 +151,11 @@ test("an installed state has the certified root, its sessions answer duplicates,
   t.is(text(executor.view().get(bytes("bob"))!), "2");
   const again = { client: BOB, session: bob, first: 5, operations: ["bob 3"] };
   const replies = [...drivers(cluster), late.driver].map((driver) => entriesOf(driver.run(again)));
-  t.deepEqual(replies, new Array(4).fill(["5 ok nothing"]), "a duplicate is answered, not executed");
+  t.deepEqual(
+    replies,
+    Array.from({ length: 4 }, () => ["5 ok nothing"]),
+    "a duplicate is answered, not executed",
+  );
   for (const driver of [...drivers(cluster), late.driver]) {
     driver.run({ client: ALICE, session: alice, first: 201, acknowledged: 150, operations: ["key7", "key9 new"] });
   }

@@ -44,7 +44,7 @@ function childrenAt(candidate: Candidate, index: number, into: Candidate[]): voi
 /** Candidates beside a node of the target that branches at `depth`: none of them branches earlier. */
 export function candidatesAt(candidates: readonly Candidate[], depth: number): Candidate[] {
   const found: Candidate[] = [];
-  const waiting = [...candidates].reverse();
+  const waiting = candidates.toReversed();
   let looks = 0;
   for (let next = waiting.pop(); next !== undefined && looks < CANDIDATES_MAX; next = waiting.pop(), looks++) {
     const candidate = settled(next);

@@ -57,7 +57,13 @@ export class Part {
 
   constructor(depth: number, bitmap: number, children: number, parent: Part | undefined, index: number) {
     // Of the first epoch there is: whoever writes to the tree copies it.
-    this.node = new Inner(depth, bitmap, new Array<TreeNode>(children).fill(HOLE), 0, 0);
+    this.node = new Inner(
+      depth,
+      bitmap,
+      Array.from({ length: children }, () => HOLE),
+      0,
+      0,
+    );
     this.parent = parent;
     this.index = index;
     this.missing = children;
@@ -104,7 +110,7 @@ export function pathOf(gap: Gap): Uint8Array {
     symbols.push(symbolAtIndex(part.node.bitmap, index));
     index = part.index;
   }
-  return Uint8Array.from(symbols.reverse());
+  return Uint8Array.from(symbols.toReversed());
 }
 
 /** The gaps below a part, those of the first children last. */

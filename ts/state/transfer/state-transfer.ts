@@ -336,7 +336,7 @@ export class StateTransfer {
       gap.queued = false;
       items.push({ gap, deep: gap.candidates.length === 0 });
     }
-    for (const gap of others.reverse()) this.#queue.push(gap);
+    for (const gap of others.toReversed()) this.#queue.push(gap);
     return items;
   }
 
