@@ -43,7 +43,7 @@ interface Figures {
 /** One transfer, message by message; each request and its answer is a round trip of its source. */
 function transferred(version: MapVersion, own: ReplicatedMap | undefined): Figures {
   const receiver = own ?? new ReplicatedMap();
-  const source = new StateSource({ versionAt: () => version, bytesPerSecond: 2 ** 50 });
+  const source = new StateSource({ versionAt: () => version, isComing: () => false, bytesPerSecond: 2 ** 50 });
   const transfer = new StateTransfer({
     hasher,
     sources: setOf(...SOURCES),
@@ -69,7 +69,10 @@ function transferred(version: MapVersion, own: ReplicatedMap | undefined): Figur
       const answer = source.answer(now());
       sourceMs += performance.now() - before;
       roundTrips++;
-      if (answer !== undefined) timed(() => transfer.onNodes(to, answer.message, now()));
+      if (answer === undefined) continue;
+      // The source uses the memory of its answers again.
+      const sent = { ...answer.message, nodes: answer.message.nodes.slice() };
+      timed(() => transfer.onNodes(to, sent, now()));
     }
   }
   if (transfer.status.status !== "done") throw new Error(transfer.status.status);

@@ -28,10 +28,19 @@ class Hosted {
   /** And what comes after, as long as there is something to do. */
   work(): ExecutionOutcome[] {
     const outcomes: ExecutionOutcome[] = [];
-    do this.host.work(outcomes);
-    while (this.host.busy);
+    do {
+      const some: ExecutionOutcome[] = [];
+      this.host.work(some);
+      outcomes.push(...some.map(kept));
+    } while (this.host.busy);
     return outcomes;
   }
+}
+
+/** An answer in memory of its own: the host uses that of its answers again. */
+function kept(outcome: ExecutionOutcome): ExecutionOutcome {
+  if (outcome.kind !== "stateNodes") return outcome;
+  return { ...outcome, message: { ...outcome.message, nodes: outcome.message.nodes.slice() } };
 }
 
 function batch(sequence: number, run = 0, taken = 0): ExecutionCommand {

@@ -1,6 +1,8 @@
 /** A cluster of real processes on loopback: one per replica, honest or not, and clients in the process of the test. */
 import type { ExecutionContext } from "ava";
 import { fork, type ChildProcess } from "node:child_process";
+import { mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { ByzantineClient, MessageCrypto, resolveCluster } from "../../dist/index.js";
 import type { ClusterConfig, ClusterOptions, NodeConfig, NodeMetrics } from "../../dist/index.js";
@@ -29,6 +31,9 @@ const HONEST = fileURLToPath(new URL("./replica-process.ts", import.meta.url));
 const BYZANTINE = fileURLToPath(new URL("../attack/byzantine-process.ts", import.meta.url));
 /** Views change and replicas catch up in seconds; a machine under load takes its time. Reached only by a failure. */
 const PATIENCE_MS = 180_000;
+
+/** Where the cores' inputs are kept at the end of a test (for `byzantine-quic replay`), if anywhere. */
+const RECORDINGS = process.env["BYZANTINE_RECORDINGS"];
 
 class ReplicaProcess {
   readonly child: ChildProcess;
@@ -80,7 +85,7 @@ export class Replicas {
     }));
     const clusterId = MessageCrypto.generateKeyPair().publicKey;
     const replicas = new Replicas(owner, keys, resolveCluster({ clusterId, nodes, ...plan.shared }));
-    owner.teardown(() => replicas.#end());
+    owner.teardown(async () => replicas.#end());
     for (const me of keys.keys()) if (plan.absent?.includes(me) !== true) replicas.#fork(me, plan);
     await Promise.all([...replicas.#processes.values()].map(async ({ ready }) => ready));
     return replicas;
@@ -183,7 +188,15 @@ export class Replicas {
     return found;
   }
 
-  #end(): void {
+  async #end(): Promise<void> {
+    if (RECORDINGS !== undefined) await Promise.all(this.alive.map(async (replica) => this.#keep(replica, RECORDINGS)));
     for (const { child } of this.#processes.values()) child.kill("SIGKILL");
+  }
+
+  async #keep(replica: number, directory: string): Promise<void> {
+    const text = await this.recording(replica).catch(() => undefined);
+    if (text === undefined) return;
+    await mkdir(directory, { recursive: true });
+    await writeFile(join(directory, `${this.cluster.clusterId.slice(0, 8)}-${replica}.jsonl`), text);
   }
 }

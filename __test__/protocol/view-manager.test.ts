@@ -8,6 +8,7 @@ import {
   certificate,
   digestOf,
   newView,
+  primary,
   replicas,
   stable,
   status,
@@ -115,6 +116,31 @@ for (const { name, fields } of unsound) {
     t.is(core.of("viewLeft").length, 1);
   });
 }
+
+test("what is decided below a stable checkpoint and waits for its execution is no part of our VIEW-CHANGE", (t) => {
+  const core = backup();
+  core.propose(3, "batch 3");
+  for (const phase of ["prepare", "commit"] as const) core.votes(phase, 3, "batch 3", 1, 2);
+  for (const from of [0, 1, 2]) core.checkpoint(from, 4, "root");
+  t.not(core.core.inspect().slots.get(at(3))?.decision, undefined);
+  for (const from of [1, 2]) core.control(from, viewChange(1, `of ${from}`));
+  t.like(core.of("seal")[0]?.message, { stable: stable(4, "root"), prepared: [] });
+});
+
+test("a replica that is primary again goes on right above O, whatever it proposed in its earlier view", (t) => {
+  const core = primary({ pipelineDepth: 8 });
+  for (const [index, name] of ["a", "b", "c"].entries()) {
+    core.request(bundle(name, { client: name }));
+    core.step({ kind: "assembled", view: 0 as View, sequence: at(index + 1), digest: digestOf(`batch ${name}`) });
+  }
+  for (const from of [2, 3]) core.control(from, viewChange(4, `of ${from}`, { prepared: [certificate(1, "batch a")] }));
+  core.sealed(4, "ours");
+  t.deepEqual(core.sent("newView")[0]?.message.batches, [digestOf("batch a")]);
+  t.deepEqual(
+    core.of("assemble").map(({ sequence, bundles }) => [sequence, bundles]),
+    [[at(2), [digestOf("b"), digestOf("c")]]],
+  );
+});
 
 test("nobody's VIEW-CHANGE comes from outside in our own name", (t) => {
   const core = backup();

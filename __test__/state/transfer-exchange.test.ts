@@ -79,8 +79,20 @@ class Cluster {
   }
 
   #work(id: number, { exchange, outcomes }: Member): void {
-    while (exchange.ready(this.now)) exchange.work(32, this.now);
-    for (const output of exchange.take()) {
+    while (exchange.ready(this.now)) {
+      exchange.work(32, this.now);
+      this.#carry(id, exchange.take(), outcomes);
+    }
+    this.#carry(id, exchange.take(), outcomes);
+  }
+
+  #carry(id: number, outputs: readonly ExchangeOutput[], outcomes: ExchangeOutput[]): void {
+    for (const given of outputs) {
+      // A source uses the memory of its answers again.
+      const output =
+        given.kind === "stateNodes"
+          ? { ...given, message: { ...given.message, nodes: given.message.nodes.slice() } }
+          : given;
       if (output.kind !== "stateFetch" && output.kind !== "stateNodes") {
         outcomes.push(output);
         continue;

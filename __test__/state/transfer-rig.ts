@@ -69,7 +69,11 @@ export class Rig {
     const { bytesPerSecond = 2 ** 40 } = options;
     this.#sources = sources.map((given) => ({
       given,
-      source: new StateSource({ versionAt: (sequence) => given.versions.get(sequence), bytesPerSecond }),
+      source: new StateSource({
+        versionAt: (sequence) => given.versions.get(sequence),
+        isComing: () => false,
+        bytesPerSecond,
+      }),
     }));
     this.transfer = new StateTransfer({
       hasher,
@@ -135,7 +139,9 @@ export class Rig {
       if (due !== undefined) this.#at(due - this.now, () => this.#serve(to, given, source, request, times));
       return;
     }
-    const message = given.behaviour === undefined ? answer.message : given.behaviour(answer.message, request, times);
+    // The source uses the memory of its answers again.
+    const sent = { ...answer.message, nodes: answer.message.nodes.slice() };
+    const message = given.behaviour === undefined ? sent : given.behaviour(sent, request, times);
     if (message === undefined) return;
     this.#at(given.delayMs ?? 1, () => this.transfer.onNodes(to as ReplicaId, message, this.now));
   }

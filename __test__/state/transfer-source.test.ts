@@ -25,7 +25,11 @@ function fetchOf(
 }
 
 function sourceOf(versions: ReadonlyMap<number, MapVersion>, bytesPerSecond = 1024 * 1024): StateSource {
-  return new StateSource({ versionAt: (sequence) => versions.get(sequence), bytesPerSecond });
+  return new StateSource({
+    versionAt: (sequence) => versions.get(sequence),
+    isComing: (sequence) => sequence > 1_000,
+    bytesPerSecond,
+  });
 }
 
 const held = new Map([[10, version]]);

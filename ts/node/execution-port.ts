@@ -75,7 +75,7 @@ export function serveExecution(port: MessagePort, host: ExecutionHost, wake: () 
   let timer: NodeJS.Timeout | undefined;
   const flush = (outcomes: ExecutionOutcome[]): void => {
     if (outcomes.length === 0) return;
-    port.postMessage(outcomes);
+    port.postMessage(outcomes.map(compacted));
     wake();
   };
   /** Comes back at once, or when something is due. */
@@ -106,4 +106,10 @@ export function serveExecution(port: MessagePort, host: ExecutionHost, wake: () 
     work();
   });
   port.on("close", () => clearTimeout(timer));
+}
+
+/** What travels to another thread takes the whole memory along that it is a view of. */
+function compacted(outcome: ExecutionOutcome): ExecutionOutcome {
+  if (outcome.kind !== "stateNodes") return outcome;
+  return { ...outcome, message: { ...outcome.message, nodes: outcome.message.nodes.slice() } };
 }

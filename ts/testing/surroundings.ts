@@ -39,10 +39,10 @@ export interface Surroundings {
 /** Virtual wall clock at the start of a run. */
 export const EPOCH_MS = 1_700_000_000_000;
 
-/** A node's own clocks: they start anywhere, run a little too fast or too slow, and never back. */
 /** Wall clocks run apart no further than so: something like NTP holds them. */
-const DISCIPLINE_MS = 500;
+export const DISCIPLINE_MS = 100;
 
+/** A node's own clocks: they start anywhere, run a little too fast or too slow, and never back. */
 export class LocalClock {
   private readonly scheduler: Scheduler;
   private readonly offsetMs: number;

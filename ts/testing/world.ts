@@ -19,7 +19,7 @@ import { withPoisonedGlobals } from "./poison.ts";
 import { Prng } from "./prng.ts";
 import { SimReplica } from "./replica.ts";
 import { Scheduler } from "./scheduler.ts";
-import type { Subject, Surroundings } from "./surroundings.ts";
+import { DISCIPLINE_MS, type Subject, type Surroundings } from "./surroundings.ts";
 
 /** More events than any sane run has: a run that gets here has a loop in it. */
 const EVENTS_MAX = 2_000_000;
@@ -268,9 +268,12 @@ export class World {
   }
 }
 
-/** Whether an operation takes so much less than the timeout that no honest primary can be taken for a faulty one. */
-function isFast({ diskMs, executionMs, turnMs, viewChangeTimeoutMs }: SimOptions): boolean {
-  return STEPS * (SLOWEST_FSYNC * diskMs + executionMs + turnMs) <= viewChangeTimeoutMs;
+/** Whether no honest primary can be taken for a faulty one: operations take much less than the timeout, and clocks agree. */
+function isFast({ diskMs, executionMs, turnMs, viewChangeTimeoutMs, ...clocks }: SimOptions): boolean {
+  const { clockSkewMs, clockDrift, timeBoundMs } = clocks;
+  const apart = 2 * (clockSkewMs + (clockDrift > 0 ? DISCIPLINE_MS : 0));
+  const agree = apart + STEPS * HEALED_LAW.delayMaxMs <= timeBoundMs;
+  return agree && STEPS * (SLOWEST_FSYNC * diskMs + executionMs + turnMs) <= viewChangeTimeoutMs;
 }
 
 /** The last operations of clients that do not lie. */

@@ -12,6 +12,8 @@ export interface Request<Target> {
   readonly source: Source;
   readonly target: Target;
   readonly items: readonly Asked[];
+  /** Bytes of nodes after which the answer ends. */
+  readonly bytesMax: number;
   readonly at: Instant;
   readonly deadline: Instant;
   /** It was given up; the answer is still welcome. */
@@ -26,10 +28,10 @@ export class Requests<Target> {
   inFlight = 0;
 
   /** A new request; its items count as asked. */
-  begin(source: Source, target: Target, items: readonly Asked[], now: Instant): Request<Target> {
+  begin(source: Source, target: Target, items: readonly Asked[], bytesMax: number, now: Instant): Request<Target> {
     this.#last = (this.#last + 1) >>> 0;
     const deadline = (now + source.deadlineMs) as Instant;
-    const request = { id: this.#last, source, target, items, at: now, deadline, late: false, owns: true };
+    const request = { id: this.#last, source, target, items, bytesMax, at: now, deadline, late: false, owns: true };
     this.#open.set(request.id, request);
     for (const { gap } of items) gap.asked++;
     source.inFlight++;

@@ -60,9 +60,9 @@ export class Source {
     return this.inFlight < REQUESTS_PER_SOURCE && this.#restsUntil <= now;
   }
 
-  /** Requests that it could take now. */
+  /** Requests that it may have in flight. */
   slots(now: Instant): number {
-    return this.#restsUntil <= now ? REQUESTS_PER_SOURCE - this.inFlight : 0;
+    return this.#restsUntil <= now ? REQUESTS_PER_SOURCE : 0;
   }
 
   /** Lower is better. */

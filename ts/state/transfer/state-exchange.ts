@@ -25,6 +25,7 @@ export interface Installation {
 
 export type ExchangeOutput =
   | { readonly kind: "stateFetch"; readonly to: ReplicaId; readonly message: StateFetch }
+  /** To be carried before the next call of `work`, which uses the memory of its nodes again. */
   | { readonly kind: "stateNodes"; readonly to: ReplicaId; readonly message: StateNodes }
   | {
       readonly kind: "installed";
@@ -53,12 +54,15 @@ export class StateExchange {
   #installation: Installation | undefined;
   #stable = 0 as Sequence;
   #out: ExchangeOutput[] = [];
+  /** An answer waits to be taken. */
+  #answered = false;
 
   constructor(options: StateExchangeOptions) {
     const { executor, bytesPerSecond } = options;
     this.#options = options;
     this.#source = new StateSource({
       versionAt: (sequence) => executor.hashedVersion(sequence),
+      isComing: (sequence) => executor.lastExecuted < sequence || executor.isFrozen(sequence),
       ...(bytesPerSecond === undefined ? {} : { bytesPerSecond }),
     });
   }
@@ -70,7 +74,7 @@ export class StateExchange {
 
   /** Whether {@link work} has something to do at once. */
   ready(now: Instant): boolean {
-    return this.#transfer?.busy === true || this.#source.ready(now);
+    return this.#transfer?.busy === true || (!this.#answered && this.#source.ready(now));
   }
 
   get progress(): TransferProgress | undefined {
@@ -125,16 +129,18 @@ export class StateExchange {
     return Math.min(serving, walking) as Instant;
   }
 
-  /** A slice of what is not urgent: checks about `nodesMax` nodes, and answers one request of a peer. */
+  /** A slice of what is not urgent: checks about `nodesMax` nodes, and answers a request of a peer if the last answer was taken. */
   work(nodesMax: number, now: Instant): void {
-    const answer = this.#source.answer(now);
+    const answer = this.#answered ? undefined : this.#source.answer(now);
     if (answer !== undefined) this.#out.push({ kind: "stateNodes", ...answer });
+    this.#answered ||= answer !== undefined;
     this.#transfer?.work(nodesMax, now);
     this.#settle(now);
   }
 
   /** What to send, and what to tell the core, since the last call. */
   take(): ExchangeOutput[] {
+    this.#answered = false;
     return this.#out.splice(0);
   }
 

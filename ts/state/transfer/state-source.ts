@@ -26,8 +26,11 @@ const PIN_MS = 10_000;
 /** And no longer in all, so that nobody keeps two states in our memory for ever: 1 GiB at 8 MiB per second. */
 const PIN_TOTAL_MS = 128_000;
 
+/** A state that we are about to have is waited for: we may be a checkpoint behind whoever asks. */
+const COMING_MS = 500;
+
 interface Peer {
-  readonly waiting: StateFetch[];
+  readonly waiting: { readonly message: StateFetch; readonly at: Instant }[];
   /** Bytes that it may be sent; negative after an answer. */
   credit: number;
   creditAt: number;
@@ -43,12 +46,15 @@ interface Peer {
 export interface StateSourceOptions {
   /** A version that is kept and hashed. */
   readonly versionAt: (sequence: Sequence) => MapVersion | undefined;
+  /** Whether it is kept soon: it was not executed, or not hashed to the end. */
+  readonly isComing: (sequence: Sequence) => boolean;
   /** {@link PEER_BYTES_PER_SECOND} where not given. */
   readonly bytesPerSecond?: number;
 }
 
 export interface StateAnswer {
   readonly to: ReplicaId;
+  /** Its nodes lie in memory that the next answer uses again: copies of them all would be garbage by the hundred MiB. */
   readonly message: StateNodes;
 }
 
@@ -77,15 +83,15 @@ export class StateSource {
       peer.sequence = message.sequence;
       peer.askedAt = now;
     }
-    peer.waiting.push(message);
+    peer.waiting.push({ message, at: now });
     return true;
   }
 
   /** The next answer that may leave now: peers take turns. */
   answer(now: Instant): StateAnswer | undefined {
     for (const [id, peer] of this.#peers) {
-      const request = peer.waiting[0];
-      if (request === undefined || this.#creditOf(peer, now) <= 0) continue;
+      const request = peer.waiting[0]?.message;
+      if (request === undefined || this.#dueAt(peer, now) > now) continue;
       peer.waiting.shift();
       // The last one served comes last.
       this.#peers.delete(id);
@@ -101,24 +107,18 @@ export class StateSource {
 
   /** Whether {@link answer} has something now. */
   ready(now: Instant): boolean {
-    for (const peer of this.#peers.values()) if (peer.waiting.length > 0 && this.#creditOf(peer, now) > 0) return true;
+    for (const peer of this.#peers.values()) if (this.#dueAt(peer, now) <= now) return true;
     return false;
   }
 
   /** When {@link answer} has something, and when a version may be let go of that stayed for a peer. */
   deadline(now: Instant): Instant | undefined {
-    let due: number | undefined;
-    for (const peer of this.#peers.values()) {
-      if (peer.waiting.length === 0) continue;
-      const credit = this.#creditOf(peer, now);
-      const at = credit > 0 ? now : now + ((1 - credit) * 1000) / this.#bytesPerSecond;
-      due = Math.min(due ?? at, at);
-    }
+    let due = Infinity;
+    for (const peer of this.#peers.values()) due = Math.min(due, this.#dueAt(peer, now));
     if (this.#pin !== undefined) {
-      const until = this.#pinnedUntil(this.#pin);
-      due = Math.min(due ?? until, until);
+      due = Math.min(due, this.#pinnedUntil(this.#pin));
     }
-    return due as Instant | undefined;
+    return due === Infinity ? undefined : (due as Instant);
   }
 
   /** The version that must stay although checkpoint `stable` is stable: at most one. */
@@ -164,6 +164,17 @@ export class StateSource {
     return this.#options.bytesPerSecond ?? PEER_BYTES_PER_SECOND;
   }
 
+  /** When the first request of a peer may be answered. */
+  #dueAt(peer: Peer, now: Instant): number {
+    const [first] = peer.waiting;
+    if (first === undefined) return Infinity;
+    const { sequence } = first.message;
+    const coming = this.#options.versionAt(sequence) === undefined && this.#options.isComing(sequence);
+    const credit = this.#creditOf(peer, now);
+    const paid = credit > 0 ? now : now + ((1 - credit) * 1000) / this.#bytesPerSecond;
+    return coming ? Math.max(paid, first.at + COMING_MS) : paid;
+  }
+
   #creditOf(peer: Peer, now: Instant): number {
     const earned = ((now - peer.creditAt) * this.#bytesPerSecond) / 1000;
     peer.credit = Math.min(BURST_BYTES, peer.credit + Math.max(0, earned));
@@ -178,7 +189,7 @@ export class StateSource {
       const node = root === undefined ? undefined : nodeAt(root, item);
       if (node === undefined || !this.#append(node, item.deep, answer)) break;
     }
-    const nodes = this.#buffer.input.slice(0, answer.length);
+    const nodes = this.#buffer.input.subarray(0, answer.length);
     return { type: "stateNodes", request, count: answer.count, nodes };
   }
 

@@ -77,6 +77,8 @@ export class StateTransfer {
   #queue: Gap[] = [];
   #target: Target | undefined;
   #ownHashed: boolean;
+  /** The sources are to hear at once which state is wanted. */
+  #unannounced = false;
   #finished: MapVersion | undefined;
   #status: TransferStatus = { status: "walking" };
   /** The time of the last look at what is late, and at who can be asked. */
@@ -132,7 +134,7 @@ export class StateTransfer {
       if (target === this.#target) source.onUnavailable(target.sequence, now);
       this.#giveBack(request, items, false);
       this.#checkHope();
-    } else if (message.nodes.length > this.#answerBytes + NODE_BYTES_MAX) {
+    } else if (message.nodes.length > request.bytesMax + NODE_BYTES_MAX) {
       this.#onLie(request, now);
       this.#giveBack(request, items, true);
     } else {
@@ -159,7 +161,7 @@ export class StateTransfer {
     return due === Number.POSITIVE_INFINITY ? undefined : (due as Instant);
   }
 
-  /** A slice of the checking: about `nodesMax` nodes. */
+  /** A slice of the checking: at most about `nodesMax` nodes. */
   work(nodesMax: number, now: Instant): void {
     if (this.#status.status !== "walking") return;
     if (!this.#ownHashed) this.#hashOwn(nodesMax);
@@ -170,6 +172,7 @@ export class StateTransfer {
   /** What to send now. */
   requests(now: Instant): { readonly to: ReplicaId; readonly message: StateFetch }[] {
     const out: { to: ReplicaId; message: StateFetch }[] = [];
+    if (this.#unannounced && this.#status.status === "walking") this.#announce(now, out);
     let free = freeSources(this.#sources, now);
     while (this.#status.status === "walking" && this.#queue.length > 0 && this.#requests.inFlight < REQUESTS_MAX) {
       const source = free.shift();
@@ -206,6 +209,7 @@ export class StateTransfer {
     if (this.#target === undefined) return;
     const { root, digest } = this.#target;
     const equal = root.candidates.find((candidate) => digestOf(candidate) === digest);
+    this.#unannounced = equal === undefined;
     if (equal === undefined) return this.#enqueue([root]);
     const held = settled(equal);
     root.fill(held);
@@ -215,14 +219,14 @@ export class StateTransfer {
 
   #check(nodesMax: number, now: Instant): void {
     const { request, answer } = this.#answers[0]!;
-    for (let left = nodesMax; left > 0 && answer.verdict === undefined; left -= Math.max(1, answer.slice(left)));
+    answer.slice(nodesMax);
     if (answer.verdict === undefined) return;
     this.#answers.shift();
     this.#nodes += answer.nodes;
     this.#reused += answer.reused;
     const { unserved, verdict } = answer;
     // An honest answer ends early only where it is full.
-    const short = verdict === "cut" && answer.bytes < this.#answerBytes && answer.nodes < STATE_NODES_MAX;
+    const short = verdict === "cut" && answer.bytes < request.bytesMax && answer.nodes < STATE_NODES_MAX;
     const failed = verdict === "wrong" || short;
     if (failed) this.#onLie(request, now);
     else request.source.bytes += answer.bytes;
@@ -300,20 +304,38 @@ export class StateTransfer {
     return this.#queue.length === 0 && freeSources(this.#sources, now).length > 0 ? hedgeMs(this.#sources) : undefined;
   }
 
-  #ask(source: Source, now: Instant): StateFetch | undefined {
-    assert(this.#target !== undefined, "gaps are those of a target");
-    const items = this.#pick(source, now);
-    if (items.length === 0) return undefined;
-    const { id } = this.#requests.begin(source, this.#target, items, now);
-    const { sequence } = this.#target;
-    const named = items.map(({ gap, deep }) => ({ path: pathOf(gap), deep }));
-    return { type: "stateFetch", sequence, request: id, bytesMax: this.#answerBytes, items: named };
+  /**
+   * All sources are asked for the root: whoever is asked for a state keeps it although newer ones become stable meanwhile, and
+   * the first request to some of them may otherwise come too late. It also gives something to ask each of them for.
+   */
+  #announce(now: Instant, out: { to: ReplicaId; message: StateFetch }[]): void {
+    this.#unannounced = false;
+    const root = this.#target?.root;
+    const free = freeSources(this.#sources, now);
+    if (root?.queued !== true || free.length === 0) return;
+    this.#queue.splice(this.#queue.indexOf(root), 1);
+    root.queued = false;
+    const items = [{ gap: root, deep: false }];
+    for (const source of free) out.push({ to: source.id, message: this.#fetch(source, items, 1, now) });
   }
 
-  /** Gaps for one request: as many as let every source that is free have a part. */
+  #ask(source: Source, now: Instant): StateFetch | undefined {
+    const items = this.#pick(source, now);
+    return items.length === 0 ? undefined : this.#fetch(source, items, this.#answerBytes, now);
+  }
+
+  #fetch(source: Source, items: readonly Asked[], bytesMax: number, now: Instant): StateFetch {
+    const target = this.#target;
+    assert(target !== undefined, "gaps are those of a target");
+    const { id } = this.#requests.begin(source, target, items, bytesMax, now);
+    const named = items.map(({ gap, deep }) => ({ path: pathOf(gap), deep }));
+    return { type: "stateFetch", sequence: target.sequence, request: id, bytesMax, items: named };
+  }
+
+  /** Gaps for one request: an equal part for each that may be in flight, so that none takes what others could bring. */
   #pick(source: Source, now: Instant): Asked[] {
-    const free = this.#sources.reduce((sum, each) => sum + each.slots(now), 0);
-    const share = Math.ceil(this.#queue.length / Math.max(1, Math.min(free, REQUESTS_MAX - this.#requests.inFlight)));
+    const capacity = this.#sources.reduce((sum, each) => sum + each.slots(now), 0);
+    const share = Math.ceil(this.#queue.length / Math.max(1, Math.min(capacity, REQUESTS_MAX)));
     const items: Asked[] = [];
     const others: Gap[] = [];
     let symbols = 0;
