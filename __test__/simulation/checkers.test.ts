@@ -605,6 +605,15 @@ const red: readonly Case[] = [
     history: [checkpointed(1, 2, "s"), emitted(1, vote("checkpoint", 2, "r"))],
   },
   {
+    invariant: 11,
+    name: "a primary proposes without the state of its stable checkpoint",
+    history: [
+      ...[0, 1, 2].map((from) => accepted(0, from, vote("checkpoint", 2, "s"))),
+      stable(0, 2, "s"),
+      emitted(0, vote("prePrepare", 3, "a")),
+    ],
+  },
+  {
     invariant: 17,
     name: "a replica joins one other",
     history: [viewChange(1, 3, 5), viewLeft(1, 0, 5, "joined")],

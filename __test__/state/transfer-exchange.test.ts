@@ -275,6 +275,23 @@ test("a version that is being read survives the next checkpoints, and goes when 
   for (const { driver } of cluster.members.slice(0, 3)) t.is(driver.executor.hashedVersion(sequence), undefined);
 });
 
+test("what was stable a moment ago can still be asked for, of the last few checkpoints", (t) => {
+  const cluster = new Cluster(4);
+  const [driver] = drivers(cluster);
+  const [member] = cluster.members;
+  const held = (): number[] =>
+    Array.from({ length: 12 }, (_, sequence) => sequence).filter(
+      (sequence) => driver!.executor.hashedVersion(sequence as Sequence) !== undefined,
+    );
+  for (let sequence = 1; sequence <= 8; sequence++) {
+    driver!.run();
+    member!.checkpoint(cluster.now);
+  }
+  t.deepEqual(held(), [4, 5, 6, 7, 8]);
+  cluster.settle();
+  t.deepEqual(held(), [8]);
+});
+
 test("a certificate whose state nobody holds any more fails, and the replica goes on as it was", (t) => {
   const cluster = new Cluster(4);
   const { alice } = worked(cluster.members.map(({ driver }) => driver));
@@ -284,6 +301,7 @@ test("a certificate whose state nobody holds any more fails, and the replica goe
   const old = certify(cluster);
   for (const driver of drivers(cluster)) driver.run({ session: alice, first: 202, operations: ["key3 more"] });
   certify(cluster);
+  cluster.settle();
   late.exchange.install({ run: RUN, ...old, distrustOwn: false }, cluster.now);
   cluster.settle();
   t.deepEqual(late.outcomes, [{ kind: "installFailed", run: RUN, reason: "unavailable" }]);

@@ -250,16 +250,21 @@ export class ConsensusProtocol {
     this.#advance(slot);
   }
 
-  /** The window moved: what came slightly too early may be accepted now. */
-  onWindowMoved(): void {
+  /** The window or the committed prefix moved: what came slightly too early may be accepted now. */
+  takeUpEarly(): void {
     const { state } = this.#context;
+    if (state.early.size === 0 || this.#context.isChangingView()) return;
     for (const [sequence, early] of state.early) {
       if (sequence > this.#acceptHigh()) continue;
       state.early.delete(sequence);
-      const primary = this.#context.primary();
-      this.onPrePrepare(primary, { type: "prePrepare", view: state.view, sequence, ...early });
+      this.onPrePrepare(this.#context.primary(), { type: "prePrepare", view: state.view, sequence, ...early });
     }
-    for (const slot of state.slots.values()) this.#advance(slot);
+  }
+
+  /** The window moved: votes that were held for it count now. */
+  onWindowMoved(): void {
+    this.takeUpEarly();
+    for (const slot of this.#context.state.slots.values()) this.#advance(slot);
     this.propose();
   }
 

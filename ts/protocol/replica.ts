@@ -87,6 +87,7 @@ export class Replica implements Core {
     else {
       const executedBefore = state.lastExecuted;
       this.#take(input);
+      this.#consensus.takeUpEarly();
       this.#consensus.propose();
       this.#status.settle();
       this.#monitor.settle();

@@ -151,10 +151,10 @@ export class Executor {
     return version?.hashed === true ? version : undefined;
   }
 
-  /** Frees frozen versions below a sequence, but for one that somebody still reads. */
-  release(below: Sequence, except?: Sequence): void {
+  /** Frees frozen versions below a sequence, but for those that somebody may still read. */
+  release(below: Sequence, except: ReadonlySet<Sequence> = new Set()): void {
     for (const [sequence, version] of this.#frozen) {
-      if (sequence >= below || sequence === except) continue;
+      if (sequence >= below || except.has(sequence as Sequence)) continue;
       version.release();
       this.#frozen.delete(sequence);
     }

@@ -71,9 +71,9 @@ export class Inspector {
       3 * 2 * n * (window + checkpointInterval) + 16 * n + 12 * (window + checkpointInterval),
     );
     const { viewChanges, newViews, batches } = this.replica.store.size;
-    // The highest of each signer, and those that the installed and the awaited NEW-VIEW name.
-    this.measure("VIEW-CHANGEs kept", viewChanges, 3 * n);
-    this.measure("NEW-VIEWs kept", newViews, 2);
+    // The installed NEW-VIEW and one in waiting of each primary; the highest VIEW-CHANGE of each signer, and those that are named.
+    this.measure("NEW-VIEWs kept", newViews, 1 + n);
+    this.measure("VIEW-CHANGEs kept", viewChanges, n + (1 + n) * n);
     this.measure("batches kept", batches, 4 * slots);
     this.measure("certificates of views that were left", this.replica.votes.certificates, 2 * slots);
     if (state.lastExecuted < state.committedPrefix && state.committedPrefix >= state.low + window) {

@@ -14,6 +14,14 @@ import { StateSource } from "./state-source.ts";
 import { StateTransfer } from "./state-transfer.ts";
 import type { TransferProgress } from "./state-transfer.ts";
 
+/**
+ * A version that a newer stable one replaces stays for a moment: whoever has just learnt of it asks for it now, and keeps it
+ * from then on. It costs what was written since.
+ */
+const RECENT_MS = 500;
+/** As many at most: what is written in a few checkpoint intervals, like the versions that are not stable yet. */
+const RECENT_MAX = 4;
+
 /** A certified checkpoint to install. */
 export interface Installation {
   readonly run: Run;
@@ -53,6 +61,8 @@ export class StateExchange {
   #own: MapVersion | undefined;
   #installation: Installation | undefined;
   #stable = 0 as Sequence;
+  /** What was stable before, the oldest first. */
+  #recent: { readonly sequence: Sequence; readonly until: number }[] = [];
   #out: ExchangeOutput[] = [];
   /** An answer waits to be taken. */
   #answered = false;
@@ -108,10 +118,15 @@ export class StateExchange {
     return asked;
   }
 
-  /** A checkpoint is stable: frozen versions below it go, but for one that a peer is in the middle of. */
+  /** A checkpoint is stable: frozen versions below it go, but for one that a peer is in the middle of and those of a moment ago. */
   stable(sequence: Sequence, now: Instant): void {
+    if (sequence > this.#stable) this.#recent.push({ sequence: this.#stable, until: now + RECENT_MS });
     this.#stable = sequence;
-    this.#options.executor.release(sequence, this.#source.pinned(sequence, now));
+    this.#recent = this.#recent.filter(({ until }) => until > now).slice(-RECENT_MAX);
+    const kept = new Set(this.#recent.map((recent) => recent.sequence));
+    const pinned = this.#source.pinned(sequence, now);
+    if (pinned !== undefined) kept.add(pinned);
+    this.#options.executor.release(sequence, kept);
   }
 
   /** Time has passed; {@link deadline} says when it is to be told. */
@@ -123,10 +138,9 @@ export class StateExchange {
 
   /** When {@link tick} and then {@link work} are due, if nothing comes before. */
   deadline(now: Instant): Instant | undefined {
-    const serving = this.#source.deadline(now);
-    const walking = this.#transfer?.deadline();
-    if (serving === undefined || walking === undefined) return serving ?? walking;
-    return Math.min(serving, walking) as Instant;
+    const dues = [this.#source.deadline(now), this.#transfer?.deadline(), this.#recent[0]?.until];
+    const due = Math.min(...dues.map((each) => each ?? Infinity));
+    return due === Infinity ? undefined : (due as Instant);
   }
 
   /** A slice of what is not urgent: checks about `nodesMax` nodes, and answers a request of a peer if the last answer was taken. */
@@ -179,6 +193,7 @@ export class StateExchange {
     assert(executor.lastExecuted === sequence, "the ledger of a certified checkpoint names its sequence");
     assert(executor.root(sequence) === digest, "the installed state has the certified root");
     this.#source.forget();
+    this.#recent = [];
     this.#drop();
     this.#installation = undefined;
     this.#out.push({ kind: "installed", run, sequence, digest, sessions: executor.sessions(), progress });

@@ -88,3 +88,41 @@ export class StatesBehindCheckpoints implements Checker {
     return `replica ${observation.replica} signed ${short(digest)} at ${sequence} and never had that state`;
   }
 }
+
+/** Invariant 11: a primary that has a stable checkpoint without its state proposes nothing of its own. */
+export class StateBehindProposals implements Checker {
+  readonly invariant = 11;
+  readonly name = "state behind proposals";
+  readonly kinds = ["executed", "installed", "stable", "emitted"] as const;
+  /** Up to where each replica has handed batches to execution, or installed a state. */
+  private readonly reached = new Map<number, number>();
+  private readonly low = new Map<number, number>();
+  private readonly made = new Set<string>();
+
+  see(observation: Observation): string | undefined {
+    switch (observation.kind) {
+      case "executed":
+      case "installed":
+        this.reached.set(observation.replica, observation.sequence);
+        return undefined;
+      case "stable":
+        this.low.set(observation.replica, observation.sequence);
+        return undefined;
+      case "emitted":
+        return observation.vote.type === "prePrepare" ? this.judge(observation.replica, observation.vote) : undefined;
+      default:
+        return undefined;
+    }
+  }
+
+  private judge(replica: number, { view, sequence }: { view: number; sequence: number }): string | undefined {
+    const key = `${replica}/${view}/${sequence}`;
+    if (this.made.has(key)) return undefined;
+    this.made.add(key);
+    const reached = this.reached.get(replica) ?? 0;
+    const low = this.low.get(replica) ?? 0;
+    return reached >= low
+      ? undefined
+      : `replica ${replica} proposed ${sequence} with the state of ${reached}, and ${low} is stable`;
+  }
+}

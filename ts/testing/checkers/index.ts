@@ -9,7 +9,7 @@ import {
   ProposalsOfPrimary,
   VerifiableCertificates,
 } from "./certificates.ts";
-import { Checkpoints, StatesBehindCheckpoints } from "./checkpoints.ts";
+import { Checkpoints, StateBehindProposals, StatesBehindCheckpoints } from "./checkpoints.ts";
 import { NoDoubleVotes, NoVotesAfterWipe } from "./double-votes.ts";
 import { ExactlyOnce } from "./exactly-once.ts";
 import { Linearizability, type Model } from "./linearizability.ts";
@@ -53,6 +53,7 @@ export function alwaysCheckers(setting: Setting): Checker[] {
     new CompleteViewChanges(),
     new NullIsNothing(),
     new StatesBehindCheckpoints(),
+    new StateBehindProposals(),
     new PersistBeforeSend(setting),
     new Monotone(),
     new WithinWindow(setting),
