@@ -12,9 +12,11 @@ import { assertAnsweredOnce, Load } from "../__test__/process/load.ts";
 import { Replicas, type Owner, type ReplicasPlan } from "../__test__/process/replicas.ts";
 import { FalseClientProcess } from "./attack/false-client.ts";
 
-/** Length of one stretch of goodput; each row has a few, in turns without and with the attack. */
-const SECONDS = Number(process.env["BENCH_ATTACK_SECONDS"] ?? 2);
-/** Stretches of each kind, and clusters whose primaries are killed. */
+/** Length of one stretch of goodput; short, as stretches without and with the attack take turns and neighbours come and go. */
+const SECONDS = Number(process.env["BENCH_ATTACK_SECONDS"] ?? 1);
+/** Pairs of stretches in a row. */
+const PAIRS = Number(process.env["BENCH_ATTACK_PAIRS"] ?? 6);
+/** Clusters that are started for a row whose attack succeeds only once. */
 const ROUNDS = Number(process.env["BENCH_ATTACK_ROUNDS"] ?? 3);
 const WARM_UP_SECONDS = Number(process.env["BENCH_WARM_UP_SECONDS"] ?? 3);
 /** What a faulty replica or client sends in a second, where it floods. */
@@ -27,16 +29,22 @@ const IN_FLIGHT = 64;
 /** For rows in which a primary fails; the others have the default. */
 const IMPATIENT = { viewChangeTimeoutMs: TIMEOUT_MS };
 
-interface Row {
-  readonly name: string;
-  /** The ratio of the median round. */
-  readonly ratio: number;
-  /** One ratio per round. */
+/** What one row has measured. */
+interface Found {
+  /** The ratios. */
   readonly rounds: readonly number[];
-  readonly goal: string;
-  readonly met: boolean;
+  /** Processor time of the honest replicas per answered operation, under attack against without: what neighbours change least. */
+  readonly cost?: number;
   /** Views that passed, in the round with most of them. */
   readonly views: number;
+}
+
+interface Row extends Found {
+  readonly name: string;
+  /** The median. */
+  readonly ratio: number;
+  readonly goal: string;
+  readonly met: boolean;
 }
 
 const rows: Row[] = [];
@@ -45,26 +53,17 @@ function median(values: readonly number[]): number {
   return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
 }
 
-interface Found {
-  readonly rounds: readonly number[];
-  readonly views: number;
-}
-
-function record(
-  t: ExecutionContext,
-  name: string,
-  { rounds, views }: Found,
-  goal: { atMost: number } | { atLeast: number },
-): void {
-  const ratio = median(rounds);
+function record(t: ExecutionContext, name: string, found: Found, goal: { atMost: number } | { atLeast: number }): void {
+  const ratio = median(found.rounds);
   const met = "atMost" in goal ? ratio <= goal.atMost : ratio >= goal.atLeast;
-  const row = { name, ratio, rounds, goal: "atMost" in goal ? `≤ ${goal.atMost}` : `≥ ${goal.atLeast}`, met, views };
+  const row = { ...found, name, ratio, goal: "atMost" in goal ? `≤ ${goal.atMost}` : `≥ ${goal.atLeast}`, met };
   rows.push(row);
   t.log(line(row));
   mkdirSync(".bench", { recursive: true });
   const machine = { cores: cpus().length, model: cpus()[0]?.model, node: process.version };
   const settings = {
     seconds: SECONDS,
+    pairs: PAIRS,
     rounds: ROUNDS,
     perSecond: PER_SECOND,
     timeoutMs: TIMEOUT_MS,
@@ -73,39 +72,52 @@ function record(
   writeFileSync(".bench/attack.json", `${JSON.stringify({ machine, settings, rows }, null, 2)}\n`);
 }
 
-function line({ name, ratio, goal, met, rounds, views }: Row): string {
+function line({ name, ratio, goal, met, rounds, cost, views }: Row): string {
   const all = rounds.map((value) => value.toFixed(2)).join(" ");
-  return `${met ? "reached" : "MISSED "} ${name.padEnd(62)} ${ratio.toFixed(2).padStart(5)}  goal ${goal.padEnd(6)}  views ${views}  rounds ${all}`;
+  const costs = cost === undefined ? "" : `  processor time × ${cost.toFixed(2)}`;
+  return `${met ? "reached" : "MISSED "} ${name.padEnd(62)} ${ratio.toFixed(2).padStart(5)}  goal ${goal.padEnd(6)}  views ${views}  (${all})${costs}`;
 }
 
 async function seconds(count: number): Promise<void> {
   await new Promise((resolve) => setTimeout(resolve, count * 1_000));
 }
 
-/** Operations answered per second over the next stretch. */
-async function goodput(load: Load): Promise<number> {
-  const [before, since] = [load.totals.length, performance.now()];
-  await seconds(SECONDS);
-  return ((load.totals.length - before) * 1_000) / (performance.now() - since);
+/** One stretch: operations answered per second, and processor time of the honest replicas per operation. */
+async function goodput({ replicas, load }: Stage, length = SECONDS): Promise<{ rate: number; cost: number }> {
+  const [before, spent, since] = [load.totals.length, await replicas.cpuMs(), performance.now()];
+  await seconds(length);
+  const answered = load.totals.length - before;
+  const rate = (answered * 1_000) / (performance.now() - since);
+  return { rate, cost: ((await replicas.cpuMs()) - spent) / Math.max(1, answered) };
 }
 
-/** Shares of goodput under attack, without and with it in turns. The first attack is not counted: it compiles code. */
-async function shares(load: Load, attack: (on: boolean) => Promise<void>): Promise<number[]> {
-  const found: number[] = [];
-  for (let round = 0; round <= ROUNDS; round++) {
-    const free = await goodput(load);
+/** Goodput under attack against goodput without, in turns. The first attack is not counted: it compiles code. */
+async function shares(stage: Stage, attack: (on: boolean) => Promise<void>): Promise<Omit<Found, "views">> {
+  const rounds: number[] = [];
+  const costs: number[] = [];
+  for (let pair = 0; pair <= PAIRS; pair++) {
+    const free = await goodput(stage);
     await attack(true);
-    found.push((await goodput(load)) / free);
+    const attacked = await goodput(stage);
     await attack(false);
+    rounds.push(attacked.rate / free.rate);
+    costs.push(attacked.cost / free.cost);
   }
-  return found.slice(1);
+  return { rounds: rounds.slice(1), cost: median(costs.slice(1)) };
+}
+
+interface Stage {
+  readonly replicas: Replicas;
+  readonly load: Load;
+  /** Ends what belongs to this stage. */
+  readonly owner: Owner;
 }
 
 /** One cluster under load from its start to its end; what was measured on it, and how many views passed. */
 async function staged<T>(
   t: ExecutionContext,
   plan: ReplicasPlan,
-  measure: (stage: { replicas: Replicas; load: Load; owner: Owner }) => Promise<T>,
+  measure: (stage: Stage) => Promise<T>,
 ): Promise<{ readonly value: T; readonly views: number }> {
   const ends: (() => unknown)[] = [];
   const owner: Owner = { teardown: (end) => void ends.unshift(end) };
@@ -157,11 +169,12 @@ const CLIENTS: readonly (readonly [FalseClientPlan["kind"], string])[] = [
 ];
 for (const [kind, name] of CLIENTS) {
   test.serial(name, async (t) => {
-    const { value, views } = await staged(t, { n: 4 }, async ({ replicas, load, owner }) => {
-      const attacker = await FalseClientProcess.start(owner, { cluster: replicas.cluster, kind, rate: PER_SECOND });
-      return shares(load, async (on) => attacker.attack(on));
+    const { value, views } = await staged(t, { n: 4 }, async (stage) => {
+      const { cluster } = stage.replicas;
+      const attacker = await FalseClientProcess.start(stage.owner, { cluster, kind, rate: PER_SECOND });
+      return shares(stage, async (on) => attacker.attack(on));
     });
-    record(t, `goodput: ${name}`, { rounds: value, views }, { atLeast: 0.95 });
+    record(t, `goodput: ${name}`, { ...value, views }, { atLeast: 0.95 });
   });
 }
 
@@ -173,10 +186,10 @@ const BACKUPS: readonly (readonly [FaultPlan, string])[] = [
 for (const [fault, name] of BACKUPS) {
   test.serial(name, async (t) => {
     const plan = { n: 4, faults: { 3: [fault] }, attacking: false };
-    const { value, views } = await staged(t, plan, async ({ replicas, load }) =>
-      shares(load, async (on) => replicas.attack(3, on)),
+    const { value, views } = await staged(t, plan, async (stage) =>
+      shares(stage, async (on) => stage.replicas.attack(3, on)),
     );
-    record(t, `goodput: ${name}`, { rounds: value, views }, { atLeast: 0.9 });
+    record(t, `goodput: ${name}`, { ...value, views }, { atLeast: 0.9 });
   });
 }
 
@@ -190,11 +203,11 @@ test.serial("a slow primary", async (t) => {
   const rounds: number[] = [];
   let most = 0;
   for (let round = 0; round < ROUNDS; round++) {
-    const { value, views } = await staged(t, plan, async ({ replicas, load }) => {
-      const free = await goodput(load);
-      // It is primary once: with the time until it is replaced.
-      await replicas.attack(0, true);
-      return (await goodput(load)) / free;
+    const { value, views } = await staged(t, plan, async (stage) => {
+      const free = await goodput(stage, PAIRS * SECONDS);
+      // It is primary once, so the time until it is replaced counts once.
+      await stage.replicas.attack(0, true);
+      return (await goodput(stage, PAIRS * SECONDS)).rate / free.rate;
     });
     rounds.push(value);
     most = Math.max(most, views);

@@ -43,6 +43,8 @@ export interface Answers {
   readonly standing: Standing;
   readonly account: Account;
   readonly recording: string | undefined;
+  /** Processor time of the process so far, in milliseconds. */
+  readonly cpuMs: number;
   /** Of a Byzantine process: its faults act from now on, or not. */
   readonly attack: void;
   readonly behave: void;

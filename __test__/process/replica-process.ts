@@ -42,6 +42,10 @@ async function start({ cluster, me, key, recorded }: ReplicaPlan): Promise<Answe
     },
     account: async (): Promise<Account> => ({ executed, gaps, events, evidence: await node.evidence() }),
     recording: async () => node.flightRecording(),
+    cpuMs: () => {
+      const { user, system } = process.cpuUsage();
+      return (user + system) / 1_000;
+    },
   };
 }
 

@@ -145,6 +145,12 @@ export class Replicas {
     return this.#process(replica).ask("account");
   }
 
+  /** Processor time of all honest replicas that run, in milliseconds. */
+  async cpuMs(): Promise<number> {
+    const all = await Promise.all(this.alive.map(async (replica) => this.#process(replica).ask("cpuMs")));
+    return all.reduce((sum, ms) => sum + ms, 0);
+  }
+
   async recording(replica: number): Promise<string | undefined> {
     return this.#process(replica).ask("recording");
   }

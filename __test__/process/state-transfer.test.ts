@@ -52,6 +52,15 @@ async function returned(replicas: Replicas, times: number): Promise<void> {
   await replicas.until("the state is fetched", ({ stateTransfers }) => stateTransfers >= times, [SLEEPER]);
 }
 
+/** It executes what the others do, although they go on meanwhile. */
+async function caughtUp(replicas: Replicas): Promise<void> {
+  await replicas.until(
+    "it is where the others are",
+    ({ lastExecuted, checkpoints }) => lastExecuted >= checkpoints.stable,
+    [SLEEPER],
+  );
+}
+
 test.serial("a replica that slept while 64 MiB were written fetches them from the others under load", async (t) => {
   const replicas = await Replicas.start(t, { n: 4, shared });
   const client = await replicas.client();
@@ -63,6 +72,7 @@ test.serial("a replica that slept while 64 MiB were written fetches them from th
   const startedAt = performance.now();
   await returned(replicas, 1);
   const tookMs = performance.now() - startedAt;
+  await caughtUp(replicas);
   await load.stop();
   assertAnsweredOnce(t, load);
   await assertSettled(t, replicas, load.totals.length);
@@ -103,4 +113,22 @@ test.serial("a source whose state is false delays nothing but itself", async (t)
   const finished = transfers(sleeper)[0]!;
   t.true(finished.wrong > 0, "it was asked, and refused");
   t.false(finished.sources.includes("node-1"));
+});
+
+test.serial("checkpoints that come faster than a state can be fetched do not keep a replica behind", async (t) => {
+  const replicas = await Replicas.start(t, { n: 4, shared: { ...shared, checkpointInterval: 2 } });
+  const client = await replicas.client();
+  replicas.stop(SLEEPER);
+  await filled(client, { first: 1, count: 2_048, bytes: 2_048 }, 256);
+  const load = new Load([await replicas.client()], 8);
+  await moved(replicas, client);
+  await returned(replicas, 1);
+  await caughtUp(replicas);
+  await load.stop();
+  assertAnsweredOnce(t, load);
+  await assertSettled(t, replicas, load.totals.length);
+  const sleeper = (await assertAgreement(t, replicas))[SLEEPER]!;
+  const [first] = transfers(sleeper);
+  const others = await replicas.metrics(0);
+  t.true(others.checkpoints.stable > first!.sequence, "the others went on");
 });

@@ -30,9 +30,8 @@ export class Fetching {
 
   onFetch(from: ReplicaId, { kind, digest }: Fetch): undefined {
     const answer = this.find(kind, digest);
-    if (answer !== undefined) return void this.ports.answer(from, answer.name, answer.frame);
-    const frame = sealBody("unavailable", { type: "unavailable", kind, digest }, unsigned);
-    this.ports.answer(from, "unavailable", frame);
+    const frame = answer?.frame ?? sealBody("unavailable", { type: "unavailable", kind, digest }, unsigned);
+    this.ports.answer(from, answer?.name ?? "unavailable", frame);
   }
 
   onUnavailable(from: ReplicaId, { kind, digest }: Unavailable): string | undefined {
