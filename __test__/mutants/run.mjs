@@ -106,9 +106,16 @@ async function run(id, mutant, parameters = {}) {
   }
 }
 
-/** A mutant that is aimed at has options of its own; the unmutated code passes the same command. */
+/** Commands that the unmutated code has passed. */
+const passed = new Set();
+
+/** A mutant that is aimed at has options of its own; the unmutated code passes the same command, once for all that share it. */
 async function runMutant(mutant) {
-  if (mutant.options !== undefined) await run(`unmutated as for ${mutant.id}`, undefined, mutant);
+  const command = JSON.stringify([mutant.options, mutant.seeds]);
+  if (mutant.options !== undefined && !passed.has(command)) {
+    passed.add(command);
+    await run(`unmutated as for ${mutant.id}`, undefined, mutant);
+  }
   await run(mutant.id, mutant, mutant);
 }
 

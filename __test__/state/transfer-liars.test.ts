@@ -133,6 +133,13 @@ test("a silent source and a slow one are left aside", (t) => {
   t.true(rig.now < honestMs(1) + 600, `${rig.now} ms instead of ${honestMs(1)} ms`);
 });
 
+test("what was lost on the way is asked for again, also where there is nobody else to ask", (t) => {
+  const losing: Behaviour = (answer, _, times) => (times % 4 === 0 ? undefined : answer);
+  const rig = transferred([at10(version, losing)]);
+  const asked = rig.requestsOf(0).length;
+  t.true(rig.now < 1_000 + asked * 2_000, `${rig.now} ms for ${asked} requests`);
+});
+
 test("answers that come too late are used all the same", (t) => {
   // Each takes longer than the first deadline.
   const rig = transferred([at10(version, undefined, 3_000), at10(version, undefined, 3_500)]);

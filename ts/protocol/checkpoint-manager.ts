@@ -135,7 +135,7 @@ export class CheckpointManager {
     this.#collect();
     this.#context.emit({ kind: "stable", sequence, digest, signers });
     extendLease(this.#context);
-    this.#context.progress();
+    if (state.lastExecuted >= sequence) this.#context.progress();
     this.#onStable();
     if (own !== undefined && own.digest !== digest) this.#diverge(sequence, own.digest);
   }

@@ -329,12 +329,11 @@ export class ConsensusProtocol {
     const { proposal } = slot;
     if (proposal === undefined || proposal.view !== state.view || proposal.missing.size > 0) return;
     if (slot.sequence <= state.low) return; // below the window nothing is voted on; DECIDED brings what is missing
-    const own = setOf(options.me);
     // Having left the view we vote no more in it: our VIEW-CHANGE says what was prepared here. Votes of others still decide.
     if (!this.#context.isChangingView()) this.#prepare(slot, proposal);
     const prepared = this.#context.preparedIn(slot);
     if (prepared === undefined || slot.decision !== undefined) return;
-    const committers = union(slot.commits.get(proposal.digest) ?? EMPTY_SET, own);
+    const committers = union(slot.commits.get(proposal.digest) ?? EMPTY_SET, setOf(options.me));
     if (!isQuorum(this.#context.quorums, committers)) return;
     state.suspicion.progressed = true;
     this.#decide(slot, proposal, prepared);
@@ -394,7 +393,8 @@ export class ConsensusProtocol {
     slot.decision = { digest, time, bundles, lsn, missing: this.#keepAndAwait(slot.sequence, bundles) };
     this.#pool.markProposed(bundles);
     this.#pool.followCommitted();
-    this.#context.progress();
+    // Behind a gap nothing moves: STATUS goes on asking.
+    if (slot.sequence === this.#context.state.lastExecuted + 1) this.#context.progress();
     this.#onDecided();
   }
 }
