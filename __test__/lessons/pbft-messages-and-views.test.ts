@@ -233,7 +233,7 @@ test("pbft-10: a view change moves the window by the checkpoint and execution by
 
 test("pbft-10: the new primary goes on above O, and not while it lacks the state", (t) => {
   const next = (prepared: readonly number[], checkpoint: number): Scripted => {
-    const core = backup({ me: 1 as ReplicaId, pipelineDepth: 8 });
+    const core = backup({ me: 1 as ReplicaId, pipelineDepth: 8, batchBundlesMax: 1 });
     core.request(waiting);
     for (const from of [0, 2]) {
       const fields = { prepared: prepared.map((sequence) => certificate(sequence, `batch ${sequence}`)) };

@@ -7,7 +7,7 @@ import { backup, certificate, digestOf, primary, bundle, WALL_CLOCK } from "../p
 import { bytes, Driver } from "../state/driver.ts";
 
 test("§4.6: the primary proposes its time with the requests, never less than before", (t) => {
-  const core = primary({ pipelineDepth: 8 });
+  const core = primary({ pipelineDepth: 8, batchBundlesMax: 1 });
   const times: number[] = [];
   for (const [ms, name] of [
     [10, "a"],

@@ -29,6 +29,24 @@ test("requests that arrive while the pipeline is full share the next batch", (t)
   t.deepEqual(core.of("assemble")[0]?.bundles, ["b", "c", "d"].map(digestOf));
 });
 
+test("the more instances are under way, the more must wait for another: many small batches would cost what few cost", (t) => {
+  const core = primary({ pipelineDepth: 8, batchBytesMax: 1000 });
+  const taken = (name: string, bytes = 100): number | undefined => {
+    core.request(bundle(name, { bytes }));
+    const bundles = core.of("assemble")[0]?.bundles;
+    if (bundles !== undefined) core.step({ kind: "assembled", view, sequence: at(++sequence), digest: digestOf(name) });
+    return bundles?.length;
+  };
+  let sequence = 0;
+  const small = Array.from({ length: 7 }, (_, i) => taken(`small ${i}`));
+  t.deepEqual(
+    small,
+    [1, 1, undefined, 2, undefined, undefined, 3],
+    "one under way needs one, two need two, three three",
+  );
+  t.is(taken("as large as a batch", 1000), 1, "a whole batch needs nothing else");
+});
+
 test("clients take turns: a flood of one does not delay the other's first request", (t) => {
   const core = primary({ pipelineDepth: 1, batchBundlesMax: 2 });
   core.request(bundle("first"));

@@ -51,7 +51,7 @@ export class ConsensusProtocol {
     this.#onUnknown = rooms.onUnknown;
   }
 
-  /** As primary, proposes what waits as long as the window has room: no timer, so an idle cluster answers at once. */
+  /** As primary, proposes what waits as long as there is room: no timer, so an idle cluster answers at once. */
   propose(): void {
     const { state } = this.#context;
     while (this.#mayPropose()) {
@@ -289,11 +289,13 @@ export class ConsensusProtocol {
 
   #mayPropose(): boolean {
     const { state, options } = this.#context;
-    if (!this.#context.isPrimary() || this.#context.isChangingView()) return false;
     const next = state.lastProposed + 1;
+    if (!this.#context.isPrimary() || this.#context.isChangingView()) return false;
     if (state.lastExecuted < state.low) return false; // without the state of the stable checkpoint: no fresh PRE-PREPARE
-    const inFlight = next - Math.max(state.low, state.committedPrefix);
-    return next <= this.#context.high() && inFlight <= Math.min(options.pipelineDepth, options.inFlightMax);
+    const inFlight = next - 1 - Math.max(state.low, state.committedPrefix);
+    if (next > this.#context.high() || inFlight >= Math.min(options.pipelineDepth, options.inFlightMax)) return false;
+    // An instance costs the same however little is in it: the more are under way, the more has to wait for another.
+    return this.#pool.waits(inFlight);
   }
 
   /**
@@ -353,10 +355,7 @@ export class ConsensusProtocol {
     return union(slot.prepares.get(proposal.digest) ?? EMPTY_SET, setOf(this.#context.primaryOf(proposal.view)));
   }
 
-  /**
-   * Sends PREPARE once all bodies are held: otherwise a primary that proposes digests nobody has would make certificates
-   * that no view change can carry.
-   */
+  /** Sends PREPARE once all bodies are held: or a primary could make certificates that no view change can carry. */
   #vote(slot: Slot, proposal: Proposal): void {
     const { state, options } = this.#context;
     if (this.#context.isPrimary() || proposal.refused || !proposal.timeVouched) return;

@@ -114,6 +114,21 @@ export class RequestPool {
     }
   }
 
+  /** Whether so many bundles wait for a batch, or a whole batch does. */
+  waits(count: number): boolean {
+    const { options, state } = this.#context;
+    const enough = Math.min(count, options.batchBundlesMax);
+    let [bundles, bytes] = [0, 0];
+    for (const { waiting } of state.queues.values()) {
+      for (const digest of waiting) {
+        if (bundles >= enough || bytes >= options.batchBytesMax) return true;
+        bundles += 1;
+        bytes += state.bundles.get(digest)?.ref.bytes ?? 0;
+      }
+    }
+    return bundles >= enough || bytes >= options.batchBytesMax;
+  }
+
   /** The next batch, clients taking turns; empty when nothing waits. */
   take(): readonly Digest[] {
     const { options, state } = this.#context;
