@@ -34,7 +34,9 @@ test("a CHECKPOINT of ours rests on its record", (t) => {
   const core = executedTo(4);
   core.checkpointed(4, "root");
   const [record] = core.of("persist");
-  t.deepEqual(record?.record, { type: "checkpoint", sequence: at(4), digest: digestOf("root") });
+  const batches = [1, 2, 3, 4].map((sequence) => digestOf(`batch ${sequence}`));
+  const named = { first: at(1), batches };
+  t.deepEqual(record?.record, { type: "checkpoint", sequence: at(4), digest: digestOf("root"), ...named });
   t.is(core.sent("checkpoint")[0]?.after, record!.lsn);
 });
 

@@ -130,11 +130,15 @@ const applied = (replica: number, sequence: number, operation: string, index = 0
 /** Three replicas commit a digest before `replica`, which executes it. */
 const committed = (replica: number, sequence: number, digest: string): Observation[] => [
   batch(digest),
-  ...[0, 1, 2].map((from) =>
-    from === replica
-      ? emitted(from, vote("commit", sequence, digest))
-      : accepted(replica, from, vote("commit", sequence, digest)),
-  ),
+  ...[0, 1, 2].flatMap((from): Observation[] => {
+    const commit = vote("commit", sequence, digest);
+    if (from !== replica) return [accepted(replica, from, commit)];
+    return [
+      { kind: "durable", replica, lsn: 1, record: { type: "prepared", view: 0, sequence, digest } },
+      emitted(replica, commit),
+      { kind: "left", replica, vote: commit, what: "commit", after: 1, durable: 1 },
+    ];
+  }),
   executed(replica, sequence, digest),
 ];
 const stable = (replica: number, sequence: number, digest: string): Observation => ({
@@ -176,6 +180,11 @@ interface Case {
   readonly name: string;
   readonly history: readonly Observation[];
   readonly ending?: Ending;
+}
+
+/** A new process of a replica, to whose disk nothing was written but leases. */
+function restarted(replica: number, disk: "kept" | "wiped"): Observation {
+  return { kind: "restarted", replica, disk, snapshot: 0, low: 0, view: 0, clean: false };
 }
 
 const red: readonly Case[] = [
@@ -418,28 +427,32 @@ const red: readonly Case[] = [
     invariant: 7,
     name: "a replica votes for two digests, one of them before a crash",
     history: [
-      emitted(1, vote("commit", 1, "a")),
-      { kind: "crashed", replica: 1 },
-      { kind: "restarted", replica: 1, disk: "kept" },
-      emitted(1, vote("commit", 1, "b")),
+      { kind: "durable", replica: 0, lsn: 1, record: { type: "lease", view: 0, through: 3 } },
+      emitted(0, vote("prePrepare", 1, "a")),
+      { kind: "left", replica: 0, vote: vote("prePrepare", 1, "a"), what: "prePrepare", after: 1, durable: 1 },
+      { kind: "crashed", replica: 0 },
+      restarted(0, "kept"),
+      emitted(0, vote("prePrepare", 1, "b")),
+    ],
+  },
+  {
+    invariant: 7,
+    name: "a replica votes again, as before, where a lease let it vote before it crashed",
+    history: [
+      { kind: "durable", replica: 0, lsn: 1, record: { type: "lease", view: 0, through: 3 } },
+      restarted(0, "kept"),
+      emitted(0, vote("prePrepare", 3, "a")),
     ],
   },
   {
     invariant: 7,
     name: "a replica votes after it lost its disk, even as before",
-    history: [
-      emitted(1, vote("commit", 1, "a")),
-      { kind: "restarted", replica: 1, disk: "wiped" },
-      emitted(1, vote("commit", 1, "a")),
-    ],
+    history: [emitted(1, vote("commit", 1, "a")), restarted(1, "wiped"), emitted(1, vote("commit", 1, "a"))],
   },
   {
     invariant: 17,
     name: "a replica halts although its disk kept everything",
-    history: [
-      { kind: "restarted", replica: 0, disk: "kept" },
-      { kind: "halted", replica: 0, reason: "WIPED_DISK" },
-    ],
+    history: [restarted(0, "kept"), { kind: "halted", replica: 0, reason: "WIPED_DISK" }],
   },
   { invariant: 17, name: "an honest replica halts", history: [{ kind: "halted", replica: 0, reason: "whim" }] },
   {
@@ -610,8 +623,13 @@ const red: readonly Case[] = [
     history: [
       ...[0, 1, 2].map((from) => accepted(0, from, vote("checkpoint", 2, "s"))),
       stable(0, 2, "s"),
-      emitted(0, vote("prePrepare", 3, "a")),
+      { kind: "chosen", replica: 0, view: 0, sequence: 3 },
     ],
+  },
+  {
+    invariant: 11,
+    name: "a wrong node becomes a part of a fetched state",
+    history: [{ kind: "misfetched", replica: 0 }],
   },
   {
     invariant: 17,
@@ -751,7 +769,7 @@ test("a sound history is silent", (t) => {
     ]),
     { kind: "calm", core: [0, 1] },
     { kind: "crashed", replica: 2 },
-    { kind: "restarted", replica: 2, disk: "wiped" },
+    restarted(2, "wiped"),
     { kind: "halted", replica: 2, reason: "WIPED_DISK" },
   ];
   const violation = violationOf(history, {

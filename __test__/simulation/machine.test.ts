@@ -3,6 +3,7 @@ import test from "ava";
 import type { DurableRecord, Input } from "../../dist/protocol/core.js";
 import type { Lsn } from "../../dist/protocol/types.js";
 import { Disk } from "../../dist/testing/ports/disk.js";
+import type { JournalEntry } from "../../dist/testing/ports/journal.js";
 import { Outbox } from "../../dist/testing/ports/outbox.js";
 import { Network } from "../../dist/testing/network.js";
 import type { LinkLaw } from "../../dist/testing/network.js";
@@ -208,7 +209,11 @@ test("a user's own state machine is simulated, and one that is not deterministic
   t.throws(() => simulate({ seed: 1n, machine: counter(() => 1), operations: ["a", "a"] }), { instanceOf: RangeError });
 });
 
-const lease = { type: "lease", view: 0, through: 1 } as unknown as DurableRecord;
+/** A record that names nothing. */
+function lease(lsn: number): JournalEntry {
+  const record = { type: "lease", view: 0, through: 1 } as unknown as DurableRecord;
+  return { lsn: lsn as Lsn, record, certificate: undefined, bodies: [], viewChanges: [], newView: undefined };
+}
 
 function disk(journal = false): { scheduler: Scheduler; disk: Disk; inputs: Input[]; groups: number[] } {
   const scheduler = new Scheduler();
@@ -225,7 +230,7 @@ function disk(journal = false): { scheduler: Scheduler; disk: Disk; inputs: Inpu
 
 test("a disk acknowledges what one write took, and then what came meanwhile in one group", (t) => {
   const { scheduler, disk: made, inputs, groups } = disk();
-  for (let lsn = 1; lsn <= 4; lsn++) made.append(lsn as Lsn, lease);
+  for (let lsn = 1; lsn <= 4; lsn++) made.append(lease(lsn));
   t.is(made.durableThrough, 0 as Lsn);
   drain(scheduler);
   t.deepEqual(groups, [1, 3]);
@@ -239,9 +244,9 @@ test("a crash loses what was not acknowledged, keeps a prefix of it, or loses th
   for (const mode of ["kept", "torn", "lost"] as const) {
     const { scheduler, disk: made, inputs } = disk();
     t.is(made.recover().type, "genesis");
-    made.append(1 as Lsn, lease);
+    made.append(lease(1));
     drain(scheduler);
-    for (let lsn = 2; lsn <= 9; lsn++) made.append(lsn as Lsn, lease);
+    for (let lsn = 2; lsn <= 9; lsn++) made.append(lease(lsn));
     made.crash(mode);
     drain(scheduler);
     t.is(inputs.length, 1, "nobody hears of a write that was under way");
@@ -257,15 +262,15 @@ test("a disk with a journal gives back every record that it acknowledged, and no
   for (const mode of ["kept", "lost"] as const) {
     const { scheduler, disk: made } = disk(true);
     t.is(made.recover().type, "genesis");
-    for (const lsn of [1, 2, 3]) made.append(lsn as Lsn, lease);
+    for (const lsn of [1, 2, 3]) made.append(lease(lsn));
     drain(scheduler);
-    made.append(4 as Lsn, lease);
+    made.append(lease(4));
     made.crash(mode);
     const state = made.recover();
     if (mode === "lost") t.is(state.type, "wiped");
     else
       t.deepEqual(
-        state.type === "restart" && state.records.map(({ lsn }) => lsn),
+        state.type === "journal" && state.entries.map(({ lsn }) => lsn),
         [1, 2, 3].map((lsn) => lsn as Lsn),
       );
   }
@@ -276,7 +281,7 @@ const calm = { byzantine: [], repertoires: [], n: 4, f: 1, loss: 0, duplicate: 0
 test("a replica that comes back to a wiped disk halts, and the others go on without it", (t) => {
   const lines: string[] = [];
   const plan: Plan = {
-    ...planOf(3n, { ...calm, operations: 20, thinkMs: 50 }),
+    ...planOf(3n, { ...calm, operations: 20, thinkMs: 50, journal: false }),
     faults: [{ kind: "crash", atMs: 100, replica: 2, restartAtMs: 300 }],
   };
   const { violation, coverage, livenessSkipped } = runPlan(plan, {
@@ -313,9 +318,9 @@ test("some crashed replicas come back after their crash, others never", (t) => {
 
 test("a disk that fails says so and acknowledges nothing more", (t) => {
   const { scheduler, disk: made, inputs } = disk();
-  made.append(1 as Lsn, lease);
+  made.append(lease(1));
   made.fail("full");
-  made.append(2 as Lsn, lease);
+  made.append(lease(2));
   drain(scheduler);
   t.deepEqual(inputs, [{ kind: "diskFailed", reason: "full" }]);
 });

@@ -3,6 +3,7 @@
  * one. Stability moves the window and frees votes, proposals and bodies (OSDI'99 §4.3).
  */
 import type { Context } from "./context.ts";
+import type { HaltReason } from "./core.ts";
 import type { CertificateName, Checkpoint } from "./messages.ts";
 import { isQuorum } from "./quorum.ts";
 import type { RequestPool } from "./request-pool.ts";
@@ -13,6 +14,7 @@ import {
   sizeOf,
   union,
   type Digest,
+  type Lsn,
   type ReplicaId,
   type ReplicaSet,
   type Run,
@@ -50,7 +52,10 @@ export class CheckpointManager {
     if (run !== state.run || sequence < state.low) return this.#context.ignore("staleRun");
     // Stable before we got there: our own CHECKPOINT is still what a peer below us may need.
     if (sequence === state.low && digest !== state.stableDigest) return this.#diverge(sequence, digest);
-    const lsn = this.#context.persist({ type: "checkpoint", sequence, digest });
+    const known = state.ownCheckpoints.get(sequence);
+    // Executed once more after a restart, with another outcome: nothing is left of ours to rely on.
+    if (known !== undefined && known.digest !== digest) return this.#context.halt(differs(sequence));
+    const lsn = known?.lsn ?? this.#record(sequence, digest);
     state.ownCheckpoints.set(sequence, { digest, lsn });
     if (state.ownCheckpoints.size > CLAIMS_MAX)
       state.ownCheckpoints.delete(Math.min(...state.ownCheckpoints.keys()) as Sequence);
@@ -90,6 +95,16 @@ export class CheckpointManager {
     for (const [sequence, { digest, lsn }] of state.ownCheckpoints) {
       if (sequence > low) this.#context.repeat(setOf(peer), { type: "checkpoint", sequence, digest }, lsn);
     }
+  }
+
+  /** CHECKPOINT says that the state survives a crash here: the record names every batch since the last one. */
+  #record(sequence: Sequence, digest: Digest): Lsn {
+    const { sinceCheckpoint } = this.#context.state;
+    const executed = [...sinceCheckpoint].filter(([executedAt]) => executedAt <= sequence);
+    for (const [executedAt] of executed) sinceCheckpoint.delete(executedAt);
+    const first = executed[0]?.[0] ?? ((sequence + 1) as Sequence);
+    const batches = executed.map(([, batch]) => batch);
+    return this.#context.persist({ type: "checkpoint", sequence, digest, first, batches });
   }
 
   #claim(signer: ReplicaId, sequence: Sequence, digest: Digest): void {
@@ -179,4 +194,8 @@ export class CheckpointManager {
       for (const sequence of claims.keys()) if (sequence < state.low) claims.delete(sequence);
     }
   }
+}
+
+function differs(sequence: Sequence): HaltReason {
+  return { code: "EXECUTION_FAILED", sequence, message: "executing again gave another state: it is not deterministic" };
 }

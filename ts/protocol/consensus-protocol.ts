@@ -9,7 +9,7 @@ import type { BatchContent, Phase, PrePrepare } from "./messages.ts";
 import { timeoutOf } from "./primary-monitor.ts";
 import { isQuorum, isWeakQuorum } from "./quorum.ts";
 import type { RequestPool } from "./request-pool.ts";
-import type { Proposal, Slot } from "./state.ts";
+import type { Decision, PreparedBatch, Proposal, Slot } from "./state.ts";
 import {
   EMPTY_SET,
   setOf,
@@ -23,7 +23,7 @@ import {
   type View,
 } from "./types.ts";
 import { NULL_BATCH } from "./new-view.ts";
-import { leaseFor } from "./vote-leases.ts";
+import { fencedThrough, leaseFor } from "./vote-leases.ts";
 
 export class ConsensusProtocol {
   readonly #context: Context;
@@ -49,22 +49,6 @@ export class ConsensusProtocol {
     this.#onDecided = rooms.onDecided;
     this.#onMissing = rooms.onMissing;
     this.#onUnknown = rooms.onUnknown;
-  }
-
-  /** As primary, proposes what waits as long as there is room: no timer, so an idle cluster answers at once. */
-  propose(): void {
-    const { state } = this.#context;
-    while (this.#mayPropose()) {
-      const bundles = this.#pool.take();
-      if (bundles.length === 0) return;
-      const sequence = (state.lastProposed + 1) as Sequence;
-      const time = Math.max(this.#context.wallClock(), state.lastProposedTime) as AgreedTime;
-      state.lastProposed = sequence;
-      state.lastProposedTime = time;
-      this.#pool.keep(bundles);
-      state.assembling.set(sequence, { time, bundles });
-      this.#context.emit({ kind: "assemble", view: state.view, sequence, time, bundles });
-    }
   }
 
   /** The batch that we proposed has its digest: send the bodies and the PRE-PREPARE, which is our PREPARE too. */
@@ -133,16 +117,14 @@ export class ConsensusProtocol {
       slot.proposal?.missing.delete(digest);
       slot.decision?.missing.delete(digest);
       this.#advance(slot);
-      if (slot.decision?.missing.size === 0) this.#onDecided();
+      if (slot.decision?.missing.size === 0) this.#record(slot, slot.decision);
     }
   }
 
   /** f+1 replicas executed this batch: it is decided whatever we hold of it (own view or not). */
   decideByClaims(sequence: Sequence, digest: Digest, content: BatchContent): void {
     const slot = this.slot(sequence);
-    if (slot.decision !== undefined) return;
-    const lsn = this.#context.persist({ type: "decided", sequence, digest, batch: content });
-    this.#decide(slot, { ...content, digest }, lsn);
+    if (slot.decision === undefined) this.#decide(slot, { ...content, digest }, undefined);
   }
 
   /** Our clock has gone on: it may agree now with the time of a proposal that came too early for it. */
@@ -265,7 +247,28 @@ export class ConsensusProtocol {
   onWindowMoved(): void {
     this.takeUpEarly();
     for (const slot of this.#context.state.slots.values()) this.#advance(slot);
-    this.propose();
+  }
+
+  /** What was decided or prepared here before a restart, above our snapshot. Votes begin again with {@link enterView}. */
+  restore(sequence: Sequence, prepared: PreparedBatch | undefined, decision: Decision | undefined): void {
+    const slot = this.slot(sequence);
+    if (prepared !== undefined) this.#pool.keep(prepared.bundles);
+    slot.prepared = prepared;
+    if (decision === undefined) return;
+    slot.decision = { ...decision, missing: this.#keepAndAwait(sequence, decision.bundles) };
+    if (slot.decision.missing.size === 0) this.#record(slot, slot.decision);
+  }
+
+  /** Certificates made in the installed view before a restart stand; our COMMIT on them is said again when a peer asks. */
+  resume(): void {
+    const { state } = this.#context;
+    for (const slot of state.slots.values()) {
+      const { prepared, proposal, sequence } = slot;
+      if (prepared?.view !== state.view || sequence <= state.low) continue;
+      if (sequence > state.lastSeen) state.lastSeen = sequence;
+      if (proposal === undefined) this.#accept(slot, prepared, true);
+      this.#advance(slot);
+    }
   }
 
   slot(sequence: Sequence): Slot {
@@ -285,17 +288,6 @@ export class ConsensusProtocol {
     state.slots.set(sequence, slot);
     if (sequence > state.lastSeen) state.lastSeen = sequence;
     return slot;
-  }
-
-  #mayPropose(): boolean {
-    const { state, options } = this.#context;
-    const next = state.lastProposed + 1;
-    if (!this.#context.isPrimary() || this.#context.isChangingView()) return false;
-    if (state.lastExecuted < state.low) return false; // without the state of the stable checkpoint: no fresh PRE-PREPARE
-    const inFlight = next - 1 - Math.max(state.low, state.committedPrefix);
-    if (next > this.#context.high() || inFlight >= Math.min(options.pipelineDepth, options.inFlightMax)) return false;
-    // An instance costs the same however little is in it: the more are under way, the more has to wait for another.
-    return this.#pool.waits(inFlight);
   }
 
   /**
@@ -359,7 +351,7 @@ export class ConsensusProtocol {
   #vote(slot: Slot, proposal: Proposal): void {
     const { state, options } = this.#context;
     if (this.#context.isPrimary() || proposal.refused || !proposal.timeVouched) return;
-    if (slot.sequence > this.#context.high()) return;
+    if (slot.sequence > this.#context.high() || slot.sequence <= fencedThrough(this.#context)) return;
     const bytes = proposal.bundles.reduce((sum, digest) => sum + (state.bundles.get(digest)?.ref.bytes ?? 0), 0);
     if (bytes > options.batchBytesMax && proposal.bundles.length > 1) {
       proposal.refused = true;
@@ -387,13 +379,21 @@ export class ConsensusProtocol {
     this.#context.broadcast({ type: "commit", view, sequence, digest }, lsn);
   }
 
-  #decide(slot: Slot, batch: BatchContent & { readonly digest: Digest }, lsn: Lsn): void {
+  #decide(slot: Slot, batch: BatchContent & { readonly digest: Digest }, lsn: Lsn | undefined): void {
     const { digest, time, bundles } = batch;
-    slot.decision = { digest, time, bundles, lsn, missing: this.#keepAndAwait(slot.sequence, bundles) };
+    const decision = { digest, time, bundles, lsn, missing: this.#keepAndAwait(slot.sequence, bundles) };
+    slot.decision = decision;
     this.#pool.markProposed(bundles);
     this.#pool.followCommitted();
     // Behind a gap nothing moves: STATUS goes on asking.
     if (slot.sequence === this.#context.state.lastExecuted + 1) this.#context.progress();
+    if (decision.missing.size === 0) this.#record(slot, decision);
+  }
+
+  /** What was decided, by whatever way, is durable with its bodies before anything of it leaves. */
+  #record({ sequence }: Slot, decision: Decision): void {
+    const { digest, time, bundles } = decision;
+    decision.lsn ??= this.#context.persist({ type: "decided", sequence, digest, batch: { time, bundles } });
     this.#onDecided();
   }
 }

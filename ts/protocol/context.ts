@@ -3,6 +3,7 @@ import type { Outgoing } from "./messages.ts";
 import type { ReplicaOptions } from "./options.ts";
 import type { Quorums } from "./quorum.ts";
 import { isQuorum, quorumsOf } from "./quorum.ts";
+import { account } from "./journal.ts";
 import { initialState, type ReplicaState, type Slot } from "./state.ts";
 import {
   EMPTY_SET,
@@ -66,6 +67,7 @@ export class Context {
     const lsn = this.state.nextLsn;
     this.state.nextLsn = (lsn + 1) as Lsn;
     this.emit({ kind: "persist", lsn, record });
+    account(this.state, this.options.checkpointInterval, { lsn, record });
     return lsn;
   }
 

@@ -10,6 +10,7 @@ import type {
   CertificateName,
   Control,
   FetchKind,
+  NewView,
   Outgoing,
   Phase,
   ViewChange,
@@ -51,7 +52,7 @@ export type Input =
   | { readonly kind: "executionFailed"; readonly run: Run; readonly sequence: Sequence; readonly reason: string }
   | { readonly kind: "checkpointed"; readonly run: Run; readonly sequence: Sequence; readonly digest: Digest }
   | { readonly kind: "undone"; readonly run: Run; readonly to: Sequence }
-  /** The state of a certified checkpoint is ours now; `sessions` is its whole session table. */
+  /** The state of a certified checkpoint is ours now, also after a crash; `sessions` is its whole session table. */
   | {
       readonly kind: "installed";
       readonly run: Run;
@@ -60,6 +61,10 @@ export type Input =
       readonly sessions: readonly SessionSummary[];
     }
   | { readonly kind: "installFailed"; readonly run: Run; readonly reason: InstallReason }
+  /** Our own state after the stable checkpoint `sequence` is on disk, in a snapshot that a restart would find. */
+  | { readonly kind: "snapshotted"; readonly sequence: Sequence }
+  /** This replica shall stop in order; answered by `stopped`. */
+  | { readonly kind: "stop" }
   | { readonly kind: "control"; readonly from: ReplicaId; readonly message: Verified<Control> }
   /** Verified signers of equal votes, our own and the primary's PRE-PREPARE not among them unless they voted; may repeat and grow. */
   | {
@@ -173,6 +178,8 @@ export type Action =
       readonly view: View;
       readonly pending: View | undefined;
     }
+  /** Records below `below` are not needed once `after` is durable. */
+  | { readonly kind: "truncate"; readonly below: Lsn; readonly after: Lsn }
   | { readonly kind: "accuse"; readonly by: ReplicaId; readonly evidence: EvidenceRef }
   /** We no longer take part in `view`, and ask for `target`. */
   | { readonly kind: "viewLeft"; readonly view: View; readonly target: View; readonly cause: ViewChangeCause }
@@ -186,6 +193,8 @@ export type Action =
       readonly nulls: number;
     }
   | { readonly kind: "ignored"; readonly reason: IgnoredReason; readonly from: ReplicaId | undefined }
+  /** The last action of a core that was asked to stop: when `after` is durable the process may end, and say that it did so in order. */
+  | { readonly kind: "stopped"; readonly after: Lsn }
   /** The last action of a core: it stops rather than lies. */
   | { readonly kind: "halt"; readonly reason: HaltReason };
 
@@ -197,14 +206,29 @@ export type DurableRecord =
   | { readonly type: "prepared"; readonly certificate: CertificateName; readonly batch: BatchContent }
   /** Leaving a view; VIEW-CHANGE waits for it. */
   | { readonly type: "viewLeft"; readonly target: View; readonly cause: ViewChangeCause; readonly message: Digest }
-  /** An accepted or sent NEW-VIEW with the VIEW-CHANGEs that it names. */
-  | { readonly type: "viewEntered"; readonly view: View; readonly viewChanges: readonly Digest[] }
-  /** What was decided without a certificate of our own (DECIDED from f+1). */
+  /** An accepted or sent NEW-VIEW, stored with its bytes and with the VIEW-CHANGEs that it names. */
+  | { readonly type: "viewEntered"; readonly newView: NewView }
+  /** What was decided without a certificate of our own (DECIDED from f+1), with its bodies. */
   | { readonly type: "decided"; readonly sequence: Sequence; readonly digest: Digest; readonly batch: BatchContent }
-  /** CHECKPOINT of ours; waits for it. */
-  | { readonly type: "checkpoint"; readonly sequence: Sequence; readonly digest: Digest }
+  /**
+   * CHECKPOINT of ours; waits for it. `batches` are the digests that were executed from `first` on, up to it, so that a restart
+   * gets there by itself: records before this one hold their contents and bodies.
+   */
+  | {
+      readonly type: "checkpoint";
+      readonly sequence: Sequence;
+      readonly digest: Digest;
+      readonly first: Sequence;
+      readonly batches: readonly Digest[];
+    }
   | { readonly type: "stable"; readonly certificate: CertificateName }
-  | { readonly type: "cleanStop"; readonly view: View };
+  /** Stopped in order: in `view` no vote of ours went beyond `through`. */
+  | { readonly type: "cleanStop"; readonly view: View; readonly through: Sequence };
+
+export interface StoredRecord {
+  readonly lsn: Lsn;
+  readonly record: DurableRecord;
+}
 
 /** What a replica restarts from. */
 export type DurableState =
@@ -212,9 +236,16 @@ export type DurableState =
   | { readonly type: "genesis" }
   | {
       readonly type: "restart";
+      /** The last process ended in order, and its last record is `cleanStop`. */
       readonly clean: boolean;
-      readonly snapshot: { readonly sequence: Sequence; readonly digest: Digest };
-      readonly records: readonly { readonly lsn: Lsn; readonly record: DurableRecord }[];
+      /** Our newest snapshot, 0 for the state of the beginning, and its session table. */
+      readonly snapshot: { readonly sequence: Sequence; readonly sessions: readonly SessionSummary[] };
+      /** In ascending order without gaps, from the last `truncate` on. */
+      readonly records: readonly StoredRecord[];
+      /** Every body that is stored beside a record; the body store holds them again. */
+      readonly bundles: readonly BundleRef[];
+      /** What `viewLeft` and `viewEntered` name; the port keeps and answers them again. */
+      readonly viewChanges: readonly { readonly from: ReplicaId; readonly message: ViewChange }[];
     }
   /** No marker: the disk was wiped. Not a restart. */
   | { readonly type: "wiped" };

@@ -3,7 +3,7 @@ import type { Context } from "./context.ts";
 import type { SessionChanges } from "./core.ts";
 import type { RequestPool } from "./request-pool.ts";
 import type { Decision } from "./state.ts";
-import type { Run, Sequence } from "./types.ts";
+import type { Lsn, Run, Sequence } from "./types.ts";
 
 export class Execution {
   readonly #context: Context;
@@ -23,6 +23,7 @@ export class Execution {
       const decision = state.slots.get(sequence)?.decision;
       if (decision === undefined || decision.missing.size > 0) return;
       state.executing = sequence;
+      state.sinceCheckpoint.set(sequence, decision.digest);
       const { digest, time, bundles } = decision;
       const { run } = state;
       this.#context.emit({ kind: "execute", run, sequence, digest, time, bundles, tentative: false });
@@ -40,7 +41,7 @@ export class Execution {
       this.#remember(sequence as Sequence, decision);
       this.#pool.onExecuted(decision.bundles, sequence === through ? sessions : undefined);
       const { view } = state;
-      const after = decision.lsn;
+      const after = decision.lsn as Lsn;
       this.#context.emit({ kind: "reply", sequence: sequence as Sequence, view, tentative: false, after });
       state.decidedClaims.delete(sequence as Sequence);
       if (sequence === through) this.#context.emit({ kind: "commit", through, after });
@@ -67,12 +68,13 @@ export class Execution {
     }
   }
 
-  #remember(sequence: Sequence, { digest, time, bundles, lsn }: Decision): void {
+  #remember(sequence: Sequence, decision: Decision): void {
     const { state } = this.#context;
+    const { digest, time, bundles } = decision;
     if (state.history.has(sequence)) return; // executed once more on a state that was fetched
     const bytes = bundles.reduce((sum, bundle) => sum + (state.bundles.get(bundle)?.ref.bytes ?? 0), 0);
     this.#pool.keep(bundles);
-    state.history.set(sequence, { sequence, digest, time, bundles, bytes, lsn });
+    state.history.set(sequence, { sequence, digest, time, bundles, bytes, lsn: decision.lsn as Lsn });
     state.historyBytes += bytes;
   }
 }

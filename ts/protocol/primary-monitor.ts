@@ -13,7 +13,9 @@
 import type { Context } from "./context.ts";
 import type { RequestPool } from "./request-pool.ts";
 import { isWeakQuorum } from "./quorum.ts";
-import { EMPTY_SET, holds, setOf, union, type Instant, type ReplicaId, type View } from "./types.ts";
+import type { Status } from "./messages.ts";
+import { EMPTY_SET, holds, setOf, union, without, type Instant, type ReplicaId, type View } from "./types.ts";
+import { isFenced } from "./vote-leases.ts";
 import type { ViewManager } from "./view-manager.ts";
 
 /** Doublings of the timeout at most: a thousand times the configured one is no network that anybody waits for. */
@@ -47,6 +49,7 @@ export function startAgain(context: Context): void {
   suspicion.progressed = false;
   suspicion.decayAt = (context.now + timeoutOf(context)) as Instant;
   suspicion.complaints = EMPTY_SET;
+  suspicion.fenced = EMPTY_SET;
   suspicion.complainAt = undefined;
 }
 
@@ -91,6 +94,17 @@ export class PrimaryMonitor {
       return this.#context.ignore("staleComplaint", from);
     suspicion.complaints = union(suspicion.complaints, setOf(from));
     this.#judge();
+  }
+
+  /** STATUS tells whether its sender may vote in the current view. f+1 who may not could keep it from a quorum: a new view frees them. */
+  onFence(from: ReplicaId, status: Status): void {
+    const { state, quorums, options } = this.#context;
+    if (state.pending !== undefined || status.view !== state.view || status.mode !== "normal") return;
+    const { suspicion } = state;
+    const isOpen = status.fence?.view !== state.view || status.fence.through <= state.low;
+    suspicion.fenced = isOpen ? without(suspicion.fenced, setOf(from)) : union(suspicion.fenced, setOf(from));
+    const all = isFenced(this.#context) ? union(suspicion.fenced, setOf(options.me)) : suspicion.fenced;
+    if (isWeakQuorum(quorums, all)) this.#views.leave((state.view + 1) as View, "fenced");
   }
 
   onRoundTrips(milliseconds: readonly (number | undefined)[]): void {

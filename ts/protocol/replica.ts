@@ -20,13 +20,17 @@ import { Context } from "./context.ts";
 import type { Action, Core, DurableState, Input } from "./core.ts";
 import { earlyHigh } from "./early-proposals.ts";
 import { Execution } from "./execution.ts";
+import { onSnapshotted } from "./journal.ts";
 import type { BundleRef, Control } from "./messages.ts";
 import { PrimaryMonitor } from "./primary-monitor.ts";
 import type { ReplicaOptions } from "./options.ts";
+import { propose } from "./proposing.ts";
 import { RequestPool } from "./request-pool.ts";
 import type { ReplicaState } from "./state.ts";
 import { StateTransfer } from "./state-transfer.ts";
 import { StatusExchange } from "./status-exchange.ts";
+import { Recovery } from "./recovery.ts";
+import { Shutdown } from "./shutdown.ts";
 import type { AgreedTime, Instant, Lsn, ReplicaId } from "./types.ts";
 import { ViewManager } from "./view-manager.ts";
 import { extendLease } from "./vote-leases.ts";
@@ -44,6 +48,8 @@ export class Replica implements Core {
   readonly #status: StatusExchange;
   readonly #monitor: PrimaryMonitor;
   readonly #transfer: StateTransfer;
+  readonly #recovery: Recovery;
+  readonly #shutdown: Shutdown;
 
   constructor(options: ReplicaOptions) {
     const context = new Context(options);
@@ -78,20 +84,29 @@ export class Replica implements Core {
       checkpoints: this.#checkpoints,
       pool: this.#pool,
     });
+    this.#recovery = new Recovery(context, {
+      consensus: this.#consensus,
+      execution: this.#execution,
+      pool: this.#pool,
+      views: this.#views,
+      onWindow: () => this.#window(),
+    });
+    this.#shutdown = new Shutdown(context, this.#views);
   }
 
   step(input: Input, now: Instant): readonly Action[] {
     const { state } = this.#context;
     this.#context.now = now;
-    if (state.status === "halted") this.#context.ignore("halted");
+    if (state.status === "halted" || state.status === "stopped") this.#context.ignore("halted");
     else {
       const executedBefore = state.lastExecuted;
       this.#take(input);
       this.#consensus.takeUpEarly();
-      this.#consensus.propose();
+      propose(this.#context, this.#pool);
       this.#status.settle();
       this.#monitor.settle();
       this.#transfer.settle(executedBefore);
+      this.#shutdown.settle();
     }
     return this.#context.takeActions();
   }
@@ -100,7 +115,7 @@ export class Replica implements Core {
     const { state } = this.#context;
     if (state.status !== "running") return undefined;
     let at = (state.wallClockAt + TICK_INTERVAL_MS) as Instant;
-    for (const room of [this.#status, this.#pool, this.#views, this.#monitor, this.#transfer]) {
+    for (const room of [this.#status, this.#pool, this.#views, this.#monitor, this.#transfer, this.#shutdown]) {
       const other = room.deadline();
       if (other !== undefined && other < at) at = other;
     }
@@ -163,6 +178,10 @@ export class Replica implements Core {
         return this.#transfer.onInstalled(input.run, input.sequence, input.sessions);
       case "installFailed":
         return this.#transfer.onInstallFailed(input.run, input.reason);
+      case "snapshotted":
+        return onSnapshotted(this.#context, input.sequence);
+      case "stop":
+        return this.#shutdown.onStop();
       case "assembled":
         return this.#consensus.onAssembled(input.view, input.sequence, input.digest);
       case "body":
@@ -185,7 +204,8 @@ export class Replica implements Core {
       case "checkpoint":
         return this.#checkpoints.onCheckpoint(from, message);
       case "status":
-        return this.#status.onStatus(from, message);
+        this.#status.onStatus(from, message);
+        return this.#monitor.onFence(from, message);
       case "decided":
         return this.#status.onDecided(from, message);
       case "viewChange":
@@ -204,8 +224,9 @@ export class Replica implements Core {
     state.wallClock = wallClock;
     state.wallClockAt = now;
     // A wiped disk is not a restart: what this replica promised before is unknown, so it may not vote (PBFT keeps no amnesiac).
-    if (durable.type !== "genesis") return this.#context.halt({ code: "WIPED_DISK" });
+    if (durable.type === "wiped") return this.#context.halt({ code: "WIPED_DISK" });
     state.status = "running";
+    if (durable.type === "restart") return this.#recovery.restart(durable);
     extendLease(this.#context);
     this.#window();
   }

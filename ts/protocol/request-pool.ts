@@ -180,6 +180,20 @@ export class RequestPool {
     }
   }
 
+  /** Bodies that a restart found stored; they are kept as far as something names them. */
+  restore(bundles: readonly BundleRef[]): void {
+    const since = activeTime(this.#context);
+    for (const ref of bundles) {
+      this.#context.state.bundles.set(ref.digest, { ref, pooled: false, proposed: false, forwarded: false, since });
+    }
+  }
+
+  /** After {@link restore}, when everything that names bodies is known again. */
+  releaseUnused(): void {
+    const { bundles, uses } = this.#context.state;
+    this.#release([...bundles.keys()].filter((digest) => !uses.has(digest)));
+  }
+
   /** The session table of a state that was fetched replaces what is known of sessions. */
   onInstalled(sessions: readonly SessionSummary[]): void {
     const { state } = this.#context;

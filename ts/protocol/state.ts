@@ -2,7 +2,7 @@
  * Everything that a replica's core remembers, as plain data: it can be printed, compared, kept by the flight recorder and
  * loaded again. The rooms (`consensus-protocol.ts`, `checkpoint-manager.ts`, …) hold the rules and no memory of their own.
  */
-import type { ViewChangeCause } from "./core.ts";
+import type { DurableRecord, StoredRecord, ViewChangeCause } from "./core.ts";
 import type { BatchContent, BundleRef, FetchKind, NewView, ViewChange } from "./messages.ts";
 import {
   EMPTY_SET,
@@ -60,8 +60,8 @@ export interface Slot {
 export interface Decision extends BatchContent {
   readonly digest: Digest;
   readonly missing: Set<Digest>;
-  /** The record that replies to it rest on. */
-  readonly lsn: Lsn;
+  /** The record that replies to it rest on; undefined until its bodies are here and it is recorded. */
+  lsn: Lsn | undefined;
 }
 
 /** An executed batch, kept for peers until it falls out of the history. */
@@ -116,6 +116,8 @@ export interface Suspicion {
   progressed: boolean;
   /** Who calls the primary of the current view slow. */
   complaints: ReplicaSet;
+  /** Which others do not vote in the current view, since they may have before they crashed. */
+  fenced: ReplicaSet;
   /** Doubles with every view that complaints ended, halves with every stable checkpoint. */
   patience: number;
   /** Primaries in a row that fell by complaints; from f+1 on nobody complains until a checkpoint is stable. */
@@ -130,6 +132,8 @@ export interface Suspicion {
 export interface OwnViewChange {
   readonly message: Omit<ViewChange, "digest">;
   digest: Digest | undefined;
+  /** One that bears our signature came from outside before. */
+  twin: Digest | undefined;
   readonly cause: ViewChangeCause;
   /** The record that it rests on. */
   lsn: Lsn;
@@ -159,7 +163,9 @@ export interface SessionRecord {
 }
 
 export interface ReplicaState {
-  status: "starting" | "running" | "halted";
+  status: "starting" | "running" | "stopped" | "halted";
+  /** We were asked to stop, and wait so long for another primary. */
+  stopAt: Instant | undefined;
   /** The installed view. */
   view: View;
   /** The view that we asked for when we left the installed one. */
@@ -230,6 +236,18 @@ export interface ReplicaState {
 
   nextLsn: Lsn;
   persistedUpTo: Lsn;
+  /** Our newest durable snapshot. */
+  snapshot: Sequence;
+  /** What a restart found executed reaches so far. */
+  replayThrough: Sequence;
+  /** Digests of what was handed to execution since our last `checkpoint` record. */
+  readonly sinceCheckpoint: Map<Sequence, Digest>;
+  /** Per interval, named by the checkpoint below it, the first record about a sequence in it; none below the snapshot. */
+  readonly firstRecords: Map<Sequence, Lsn>;
+  /** The last record of each type of which only the last counts, while it does. */
+  readonly standing: Map<DurableRecord["type"], StoredRecord>;
+  /** Until where a process before this one may have voted in the view that it crashed in. */
+  fence: { readonly view: View; readonly through: Sequence } | undefined;
   /** Vote leases, newest last: votes in `view` up to `through` rest on record `lsn`. */
   readonly leases: { readonly view: View; readonly through: Sequence; readonly lsn: Lsn }[];
 
@@ -250,6 +268,7 @@ export interface ReplicaState {
 export function initialState(): ReplicaState {
   return {
     status: "starting",
+    stopAt: undefined,
     view: 0 as View,
     pending: undefined,
     own: undefined,
@@ -267,6 +286,7 @@ export function initialState(): ReplicaState {
       committedAt: 0,
       progressed: true,
       complaints: EMPTY_SET,
+      fenced: EMPTY_SET,
       patience: 1,
       fallen: 0,
       complainAt: undefined,
@@ -305,6 +325,12 @@ export function initialState(): ReplicaState {
     checkpointClaims: new Map(),
     nextLsn: 1 as Lsn,
     persistedUpTo: 0 as Lsn,
+    snapshot: 0 as Sequence,
+    replayThrough: 0 as Sequence,
+    sinceCheckpoint: new Map(),
+    firstRecords: new Map(),
+    standing: new Map(),
+    fence: undefined,
     leases: [],
     linked: new Set(),
     answeredAt: new Map(),

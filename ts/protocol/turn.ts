@@ -14,6 +14,7 @@ const ranks: Readonly<Record<Input["kind"], number>> = {
   undone: 2,
   installed: 2,
   installFailed: 2,
+  snapshotted: 2,
   link: 3,
   control: 4,
   conflict: 4,
@@ -23,6 +24,7 @@ const ranks: Readonly<Record<Input["kind"], number>> = {
   assembled: 6,
   body: 6,
   request: 7,
+  stop: 7,
   tick: 8,
 };
 

@@ -77,7 +77,7 @@ export class ViewManager {
       stable: this.#stableCertificate(),
       prepared: this.#preparedCertificates(),
     } as const;
-    state.own = { message, digest: undefined, cause, lsn: 0 as Lsn, heldBy: EMPTY_SET };
+    state.own = { message, digest: undefined, cause, twin: undefined, lsn: 0 as Lsn, heldBy: EMPTY_SET };
     this.#context.emit({ kind: "seal", message });
   }
 
@@ -90,6 +90,7 @@ export class ViewManager {
       return this.#forget([digest]);
     }
     own.digest = digest;
+    if (own.twin !== undefined && own.twin !== digest) this.#forget([own.twin]);
     own.lsn = this.#context.persist({ type: "viewLeft", target, cause: own.cause, message: digest });
     this.#keep(options.me, { ...own.message, digest });
     this.#context.broadcast({ ...own.message, digest }, own.lsn);
@@ -100,7 +101,11 @@ export class ViewManager {
     const { state, options } = this.#context;
     if (from === options.me || !isSound(this.#context.quorums, options, message)) {
       this.#context.ignore("invalidViewChange", from);
-      return this.#forget([message.digest]);
+      // One of ours from outside may be what is being sealed right now, byte for byte.
+      if (from === options.me && state.own !== undefined && state.own.digest === undefined)
+        state.own.twin = message.digest;
+      else this.#forget([message.digest]);
+      return;
     }
     if (message.stable !== undefined) this.#checkpoints.onCertificate(message.stable);
     const isNamed = this.#isNamed(message.digest);
@@ -137,6 +142,17 @@ export class ViewManager {
     state.awaited.set(from, message);
     this.#tryEnter();
     this.#react();
+  }
+
+  /** We crashed while we waited for `message.target`: the same VIEW-CHANGE again, byte for byte. */
+  restore(message: ViewChange, cause: ViewChangeCause, lsn: Lsn): void {
+    const { state, options } = this.#context;
+    state.pending = message.target;
+    state.own = { message, digest: message.digest, cause, twin: undefined, lsn, heldBy: EMPTY_SET };
+    this.#keep(options.me, message);
+    this.#consensus.leaveView();
+    this.#onWindow();
+    this.#context.repeat(this.#context.others, message, lsn);
   }
 
   onTick(): void {
@@ -257,11 +273,7 @@ export class ViewManager {
     state.own = undefined;
     state.newViewTimer = undefined;
     state.installed = message;
-    const lsn = this.#context.persist({
-      type: "viewEntered",
-      view,
-      viewChanges: message.viewChanges.map(({ digest }) => digest),
-    });
+    const lsn = this.#context.persist({ type: "viewEntered", newView: message });
     this.#drop(before);
     for (const [primary, awaited] of state.awaited) {
       if (awaited === message) state.awaited.delete(primary);

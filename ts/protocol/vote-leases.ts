@@ -12,10 +12,20 @@ export function extendLease(context: Context): void {
   const newest = state.leases.at(-1);
   const high = context.high();
   if (newest !== undefined && newest.view === state.view && newest.through >= high + options.window / 2) return;
-  const through = (high + options.window) as Sequence;
+  const through = Math.max(high + options.window, fencedThrough(context)) as Sequence;
   const lsn = context.persist({ type: "lease", view: state.view, through });
   const needed = state.leases.filter((lease) => lease.view === state.view && lease.through > state.low);
   state.leases.splice(0, state.leases.length, ...needed, { view: state.view, through, lsn });
+}
+
+/** Up to here no PRE-PREPARE or PREPARE leaves in the installed view: a process before this one may have said something else. */
+export function fencedThrough({ state }: Context): Sequence {
+  return state.fence?.view === state.view ? state.fence.through : (0 as Sequence);
+}
+
+/** Whether the fence still keeps us from voting. */
+export function isFenced(context: Context): boolean {
+  return fencedThrough(context) > context.state.low;
 }
 
 /** The record that a vote for `sequence` in the current view rests on. */

@@ -1,5 +1,5 @@
 /** How often each interesting situation came up: a suite that never sees one has not tested it. */
-import { VIEW_CHANGE } from "./options.ts";
+import { JOURNAL, VIEW_CHANGE } from "./options.ts";
 
 /** Situations that a batch of seeds must reach; a run of {@link REQUIRED_SEEDS} or more seeds fails where one stays at 0. */
 export const requiredSituations = [
@@ -83,10 +83,20 @@ export const requiredOfTransfers = [
   "adversary: dripFeeder",
 ] as const;
 
+/** What is asked where replicas restart from what they recorded. */
+export const requiredOfJournals = [
+  "restarted from records",
+  "restarted from a snapshot",
+  "journal truncated",
+  "clean stop",
+  "view left: fenced",
+] as const;
+
 export type Situation =
   | (typeof requiredSituations)[number]
   | (typeof requiredOfViewChanges)[number]
   | (typeof requiredOfTransfers)[number]
+  | (typeof requiredOfJournals)[number]
   | "diverged"
   | "state invalid";
 
@@ -122,7 +132,12 @@ export class Coverage {
   /** Required situations that never came up. */
   missing(): string[] {
     const required = VIEW_CHANGE
-      ? [...requiredSituations, ...requiredOfViewChanges, ...requiredOfTransfers]
+      ? [
+          ...requiredSituations,
+          ...requiredOfViewChanges,
+          ...requiredOfTransfers,
+          ...(JOURNAL ? requiredOfJournals : []),
+        ]
       : requiredSituations;
     return required.filter((situation) => (this.counts.get(situation) ?? 0) === 0);
   }

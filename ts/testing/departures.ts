@@ -140,6 +140,8 @@ export class Departures {
       store.keepBatch(record.certificate.digest, record.certificate.sequence, record.batch);
     }
     if (record.type === "decided") store.keepBatch(record.digest, record.sequence, record.batch);
+    // Our own NEW-VIEW is encoded, and kept, when it is recorded.
+    if (record.type === "viewEntered") this.keptNewView(record.newView);
     if (honest && (record.type === "prepared" || record.type === "stable")) this.certify(record.certificate);
   }
 

@@ -1,7 +1,7 @@
 /** From the product's messages and records to the plain facts that oracles see. */
 import { decode } from "../codec/bytes.ts";
 import { typeName } from "../codec/messages.ts";
-import type { DurableRecord } from "../protocol/core.ts";
+import type { DurableRecord, DurableState } from "../protocol/core.ts";
 import type { NewView, Outgoing, ViewChange } from "../protocol/messages.ts";
 import { membersOf } from "../protocol/types.ts";
 import { digestOf } from "./hashing.ts";
@@ -22,10 +22,28 @@ export function recordFact(record: DurableRecord): RecordFact {
     case "viewLeft":
       return { type: "viewLeft", target: record.target, message: record.message };
     case "viewEntered":
-      return { type: "viewEntered", view: record.view, viewChanges: record.viewChanges };
+      return {
+        type: "viewEntered",
+        view: record.newView.view,
+        viewChanges: record.newView.viewChanges.map(({ digest }) => digest),
+      };
     default:
       return { type: "other" };
   }
+}
+
+/** What a process that is not the first of its replica finds. */
+export function restartFact(replica: number, state: DurableState): Extract<Observation, { kind: "restarted" }> {
+  const found = { snapshot: 0, low: 0, view: 0, clean: false };
+  if (state.type === "restart") {
+    found.snapshot = state.snapshot.sequence;
+    found.clean = state.clean;
+    for (const { record } of state.records) {
+      if (record.type === "stable") found.low = record.certificate.sequence;
+      if (record.type === "viewEntered") found.view = record.newView.view;
+    }
+  }
+  return { kind: "restarted", replica, disk: state.type === "wiped" ? "wiped" : "kept", ...found };
 }
 
 /** A VIEW-CHANGE that `replica` sent, or verified, with what its certificates are for. */

@@ -26,6 +26,12 @@ export class FaultDriver {
           this.replicas[fault.replica]?.rollBack();
           this.restart(fault.replica, index);
         });
+      } else if (fault.kind === "stop") {
+        this.around.scheduler.at(fault.restartAtMs, () => {
+          // Who does not stop in time is ended.
+          this.replicas[fault.replica]?.crash();
+          this.restart(fault.replica, index);
+        });
       } else if (fault.kind !== "crash") this.around.scheduler.at(fault.untilMs, () => this.end(fault, index));
       else if (fault.restartAtMs !== undefined)
         this.around.scheduler.at(fault.restartAtMs, () => this.restart(fault.replica, index));
@@ -56,13 +62,15 @@ export class FaultDriver {
       case "crash":
         coverage.hit("crash");
         return this.replicas[fault.replica]?.crash();
+      case "stop":
+        return this.replicas[fault.replica]?.stop();
       case "pause":
         coverage.hit("pause");
         return this.replicas[fault.replica]?.pause();
     }
   }
 
-  private end(fault: Exclude<Fault, { kind: "crash" | "amnesia" }>, index: number): void {
+  private end(fault: Exclude<Fault, { kind: "crash" | "amnesia" | "stop" }>, index: number): void {
     const { network, log, scheduler } = this.around;
     log.add(scheduler.now, "fault", index, 0);
     // Healing has ended the faults of the core's links; the others keep theirs for good.

@@ -47,6 +47,8 @@ export type Observation =
       readonly after: number;
       readonly bodiesHeld: boolean;
     }
+  /** An honest primary chose a batch of its own for a sequence; its PRE-PREPARE follows when the digest is computed. */
+  | { readonly kind: "chosen"; readonly replica: number; readonly view: number; readonly sequence: number }
   /** A vote, reply or commit event left an honest replica while its disk was durable up to `durable`. */
   | {
       readonly kind: "left";
@@ -91,6 +93,8 @@ export type Observation =
     }
   /** The state after `sequence`, fetched, has taken the place of an honest replica's own. */
   | { readonly kind: "installed"; readonly replica: number; readonly sequence: number }
+  /** The nodes of a fetched state were each taken for right, and the whole has another root than the certified one. */
+  | { readonly kind: "misfetched"; readonly replica: number }
   | { readonly kind: "checkpointed"; readonly replica: number; readonly sequence: number; readonly digest: string }
   /** An honest core moved its window. */
   | { readonly kind: "stable"; readonly replica: number; readonly sequence: number; readonly digest: string }
@@ -154,7 +158,16 @@ export type Observation =
   | { readonly kind: "halted"; readonly replica: number; readonly reason: string }
   | { readonly kind: "crashed"; readonly replica: number }
   /** A crashed replica came back as a new process, to the disk of the old one or to one that knows nothing. */
-  | { readonly kind: "restarted"; readonly replica: number; readonly disk: "kept" | "wiped" }
+  | {
+      readonly kind: "restarted";
+      readonly replica: number;
+      readonly disk: "kept" | "wiped";
+      /** What its disk says: sequence of its snapshot, low watermark, installed view, and whether it had stopped in order. */
+      readonly snapshot: number;
+      readonly low: number;
+      readonly view: number;
+      readonly clean: boolean;
+    }
   /** A message that was already taken came again: did the state of the core change, and what did it emit that binds? */
   | {
       readonly kind: "redelivered";

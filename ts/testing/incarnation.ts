@@ -2,7 +2,7 @@
  * One process of a replica, from its start to its end: the core and those ports whose contents die with it. The disk and the
  * clock belong to the machine and see every incarnation.
  */
-import type { Input } from "../protocol/core.ts";
+import type { Action, Input } from "../protocol/core.ts";
 import { Replica } from "../protocol/replica.ts";
 import type { Digest, ReplicaId, Sequence } from "../protocol/types.ts";
 import { Departures } from "./departures.ts";
@@ -42,10 +42,12 @@ export class Incarnation {
   stalled: { readonly from: number; readonly bytes: Uint8Array }[] = [];
 
   private readonly handedOver = new Map<Sequence, Digest>();
+  private readonly batches: Surroundings["batches"];
 
   constructor(around: Surroundings, machine: Machine) {
     const { options, history } = around;
     const { id, honest, prng, disk, onInput } = machine;
+    this.batches = around.batches;
     this.core = new Replica(replicaOptions(options, id));
     this.votes = new VoteTable({ n: options.n, me: id as ReplicaId, f: options.f, naive: options.naiveVotes });
     this.outbox = new Outbox(() => disk.durableThrough);
@@ -55,6 +57,7 @@ export class Incarnation {
       prng: prng.split("execution"),
       onInput,
       leave: (to, name, frame) => this.departures.frame(to, name, frame),
+      disk,
     });
     this.departures = new Departures(around, { id, honest, prng, votes: this.votes, store: this.store });
     this.receiver = new Receiver(around, {
@@ -78,6 +81,30 @@ export class Incarnation {
     if (this.handedOver.get(sequence) === digest) return false;
     this.handedOver.set(sequence, digest);
     return true;
+  }
+
+  /** The core will not name these messages again. */
+  letGo(what: "viewChange" | "newView", digests: readonly Digest[]): void {
+    for (const digest of digests) {
+      const view = this.store.newView(digest)?.body.message.view;
+      if (what === "viewChange") this.votes.drop(digest);
+      else if (view !== undefined) this.votes.forgetNewView(view);
+    }
+    this.store.forget(what, digests);
+  }
+
+  /** The core has no room for a bundle: its client hears of it. */
+  refuse(bundle: Digest): void {
+    const body = this.bodies.get(bundle);
+    this.bodies.release([bundle]);
+    if (body !== undefined) this.departures.busy(body.bundle);
+  }
+
+  /** Whether every body is here that a message's batch names. */
+  holdsBodies({ message }: Extract<Action, { kind: "send" }>): boolean {
+    if (!("digest" in message)) return true;
+    const named = this.batches.get(message.digest);
+    return named?.every((bundle) => this.bodies.get(bundle as Digest) !== undefined) ?? true;
   }
 
   /** The process is gone: nothing that it began goes on. */

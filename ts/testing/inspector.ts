@@ -55,10 +55,13 @@ export class Inspector {
     const window = checkpointInterval * windowIntervals;
     const state = this.replica.core.inspect();
     // Instances of four windows: two that DECIDED may run ahead of the stable checkpoint, the live one, and what waits for execution.
-    const slots = 4 * window + checkpointInterval;
+    // Besides, what a restart found executed since its snapshot, until it is executed again.
+    const again = Math.max(0, state.replayThrough - state.lastExecuted);
+    const slots = 4 * window + checkpointInterval + again;
     const bodies = 3 * poolBundlesMax + 2 * slots * batchBundlesMax;
     this.measure("instances", state.slots.size, slots);
     this.measure("early proposals", state.early.size, window + checkpointInterval);
+    this.measure("proposals of the next view", state.next.proposals.size, window + checkpointInterval);
     this.measure("pooled bundles", state.pooledBundles, 3 * poolBundlesMax);
     this.measure("bodies named by the core", state.bundles.size, bodies);
     this.measure("bodies in the store", this.replica.bodies.size, bodies + poolBundlesMax);

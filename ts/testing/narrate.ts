@@ -152,3 +152,14 @@ function plain(value: unknown, name: DigestNames): string {
 function isDigest(text: string): boolean {
   return text.length === 16 && !/^[ -~]+$/.test(text);
 }
+
+/** One step of a core: what it took, and what it wants. */
+export function narrateStep(
+  narrate: (line: string) => void,
+  when: string,
+  input: Input,
+  actions: readonly Action[],
+): void {
+  narrate(`${when} <- ${narrateInput(input)}`);
+  for (const action of actions) narrate(`    ${narrateAction(action)}`);
+}

@@ -97,6 +97,8 @@ export interface SimOptions {
   readonly livenessMs: number;
   /** Real Ed25519 keys through the addon instead of the stub. */
   readonly realCrypto: boolean;
+  /** Whether clients keep operations for the time after everything was healed, when views have to settle. */
+  readonly calm: boolean;
   /** Whether the core changes views. Without it, liveness is asked only of cores that include the first primary. */
   readonly viewChange: boolean;
   /** Whether a replica that crashed starts again from its records. Without it, what comes back has a wiped disk. */
@@ -107,7 +109,7 @@ export interface SimOptions {
 export const VIEW_CHANGE = true;
 
 /** Whether the product can start again from what its disk kept yet. */
-export const JOURNAL = false;
+export const JOURNAL = true;
 
 /** Share of seeds with more than f Byzantine replicas, where only what binds each honest replica alone is checked. */
 const OVERWHELMED = 0.05;
@@ -117,7 +119,11 @@ const badPrimaries: readonly AdversaryName[] = ["sleeper", "slowPrimary", "censo
 const SUCCESSIVE = 0.2;
 /** Share of seeds with real signatures: a hundred times slower, and they differ from the stub in cost alone. */
 const REAL_CRYPTO = 0.01;
+/** Share of seeds whose disks are there again after a crash; the others' replicas find them wiped. */
+const KEPT = 0.8;
 const LIVENESS_MS = 120_000;
+/** Share of seeds that go on in calm after they were healed: each simulates many timeouts more. */
+const CALM = 0.3;
 
 /** Draws the options of a seed. Every group has a stream of its own, so that a new option leaves the others as they were. */
 export function chooseOptions(seed: bigint, root: Prng, given: Partial<SimOptions> = {}): SimOptions {
@@ -133,8 +139,9 @@ export function chooseOptions(seed: bigint, root: Prng, given: Partial<SimOption
     ...chooseFaults(root.split("faults")),
     livenessMs: LIVENESS_MS,
     realCrypto: root.split("crypto").chance(REAL_CRYPTO),
+    calm: root.split("calm").chance(CALM),
     viewChange: VIEW_CHANGE,
-    journal: JOURNAL,
+    journal: JOURNAL && root.split("journal").chance(KEPT),
   };
   return { ...drawn, ...given };
 }

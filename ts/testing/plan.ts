@@ -26,6 +26,8 @@ export type Fault =
     }
   /** The process ends. Another one starts in its place at `restartAtMs`, or none. */
   | { readonly kind: "crash"; readonly atMs: number; readonly replica: number; readonly restartAtMs?: number }
+  /** The process is asked to stop, has until `restartAtMs` for it, and another one takes its place. */
+  | { readonly kind: "stop"; readonly atMs: number; readonly replica: number; readonly restartAtMs: number }
   /** The process of a Byzantine replica ends, and another one starts from a disk as it was some time before. */
   | { readonly kind: "amnesia"; readonly atMs: number; readonly replica: number; readonly restartAtMs: number }
   /** The process stands still, as under SIGSTOP; what arrives waits. */
@@ -50,6 +52,11 @@ export interface Plan {
 const RESTARTED = 0.5;
 /** Share of the Byzantine replicas that forget what they said. */
 const FORGETFUL = 0.1;
+/** Share of the seeds in which processes end and come back to their disks, in which all of them do at once, and are asked to. */
+const RETURNING = 0.4;
+const BLACKED_OUT = 0.15;
+const STOPPED = 0.3;
+const RETURNS_MAX = 5;
 
 export function drawPlan(options: SimOptions, root: Prng, operations?: readonly PlannedOperation[]): Plan {
   return {
@@ -57,6 +64,7 @@ export function drawPlan(options: SimOptions, root: Prng, operations?: readonly 
     faults: [
       ...drawRestarts(drawFaults(options, root.split("fault plan")), options, root.split("restarts")),
       ...drawAmnesia(options, root.split("amnesia")),
+      ...(options.journal ? drawReturns(options, root.split("returns")) : []),
     ],
     operations: operations ?? drawOperations(options, root.split("operations")),
     muted: undefined,
@@ -102,6 +110,22 @@ function drawAmnesia({ byzantine, faultsMs }: SimOptions, prng: Prng): Fault[] {
     const atMs = prng.below(faultsMs);
     return [{ kind: "amnesia", atMs, replica, restartAtMs: atMs + 1 + prng.below(faultsMs / 10) }];
   });
+}
+
+/** Processes that come back to what they wrote count among nobody's faults, so any number of them may be down. */
+function drawReturns({ n, faultsMs }: SimOptions, prng: Prng): Fault[] {
+  const back = (kind: "crash" | "stop", replica: number, atMs: number): Fault => {
+    return { kind, atMs, replica, restartAtMs: atMs + 1 + prng.below(0.3 * faultsMs) };
+  };
+  const time = (): number => prng.below(0.7 * faultsMs);
+  const faults: Fault[] = [];
+  const count = prng.chance(RETURNING) ? prng.between(1, RETURNS_MAX) : 0;
+  for (let index = 0; index < count; index++) faults.push(back("crash", prng.below(n), time()));
+  if (prng.chance(STOPPED)) faults.push(back("stop", prng.below(n), time()));
+  if (!prng.chance(BLACKED_OUT)) return faults;
+  const atMs = time();
+  for (let replica = 0; replica < n; replica++) faults.push(back("crash", replica, atMs));
+  return faults;
 }
 
 /** All links of one replica are clogged one by one and let go in random order. */

@@ -3,16 +3,17 @@
  * are put in order as in a node, and each goes through the core; actions go to the ports, and leave when what they rest on is
  * durable.
  */
-import type { Action, Input } from "../protocol/core.ts";
+import type { Action, Input, StoredRecord } from "../protocol/core.ts";
 import type { Replica } from "../protocol/replica.ts";
 import { orderTurn } from "../protocol/turn.ts";
 import type { AgreedTime, Digest, Instant, ReplicaId, View } from "../protocol/types.ts";
-import { newViewFact, recordFact } from "./facts.ts";
+import { newViewFact, recordFact, restartFact } from "./facts.ts";
 import { Incarnation } from "./incarnation.ts";
 import { Inspector } from "./inspector.ts";
-import { narrateAction, narrateInput } from "./narrate.ts";
+import { narrateStep } from "./narrate.ts";
 import type { BodyStore } from "./ports/body-store.ts";
-import { Disk, type StoredRecord } from "./ports/disk.ts";
+import { Disk } from "./ports/disk.ts";
+import { entryOf, restart } from "./ports/journal.ts";
 import type { ExecutionPort } from "./ports/execution.ts";
 import type { Prng } from "./prng.ts";
 import type { MessageStore } from "./ports/message-store.ts";
@@ -31,6 +32,8 @@ export class SimReplica {
   running: Running = "running";
   /** The core has stopped for good. */
   halted = false;
+  /** Up to where it has told of commits, in all its lives. */
+  committed = 0;
   private readonly around: Surroundings;
   private readonly prng: Prng;
   private readonly clock: LocalClock;
@@ -94,10 +97,18 @@ export class SimReplica {
 
   /** The process starts with whatever its disk holds. */
   start(): void {
-    const state = this.disk.recover();
+    const found = this.disk.recover();
+    const state =
+      found.type === "journal"
+        ? restart(found.entries, found.snapshot, this.execution.table, this.life)
+        : ({ type: found.type } as const);
     this.wiped = state.type === "wiped";
+    if (found.type === "journal") {
+      this.around.coverage.hit("restarted from records");
+      if (found.snapshot !== undefined) this.around.coverage.hit("restarted from a snapshot");
+    }
     if (this.lives > 1) {
-      this.see({ kind: "restarted", replica: this.id, disk: this.wiped ? "wiped" : "kept" });
+      this.see(restartFact(this.id, state));
       if (this.wiped) this.around.coverage.hit("wiped restart");
     }
     // A record that was torn off its acknowledgement may have survived: the oracles have not heard of it yet.
@@ -117,6 +128,11 @@ export class SimReplica {
     this.life.end();
     this.around.network.attach(this.id, undefined);
     this.see({ kind: "crashed", replica: this.id });
+  }
+
+  /** The process is asked to end in order. */
+  stop(): void {
+    if (this.running === "running") this.input({ kind: "stop" });
   }
 
   /** While the process is down, its disk is set back: what it said since then, it does not know. */
@@ -178,6 +194,8 @@ export class SimReplica {
 
   private input(input: Input): void {
     if (this.halted) return;
+    if (input.kind === "installFailed" && input.reason === "invalid")
+      this.see({ kind: "misfetched", replica: this.id });
     this.life.inbox.push(input);
     this.scheduleTurn();
   }
@@ -232,11 +250,8 @@ export class SimReplica {
 
   private narrate(input: Input, actions: readonly Action[]): void {
     const { narrate, scheduler } = this.around;
-    if (narrate === undefined) return;
-    narrate(
-      `${scheduler.now.toFixed(3)} ${this.honest ? "replica" : "BYZANTINE"} ${this.id} <- ${narrateInput(input)}`,
-    );
-    for (const action of actions) narrate(`    ${narrateAction(action)}`);
+    const who = this.honest ? "replica" : "BYZANTINE";
+    if (narrate !== undefined) narrateStep(narrate, `${scheduler.now.toFixed(3)} ${who} ${this.id}`, input, actions);
   }
 
   /** One timer, for the core's next deadline. */
@@ -259,22 +274,29 @@ export class SimReplica {
       case "persist":
         departures.store(action.record);
         if (action.record.type === "decided") this.around.coverage.hit("decided by claims");
-        return this.disk.append(action.lsn, action.record);
+        return this.disk.append(entryOf(action, this.life));
+      case "truncate":
+        this.around.coverage.hit("journal truncated");
+        return this.disk.truncate(action.below, action.after);
+      case "stopped":
+        this.around.coverage.hit("clean stop");
+        return this.leave("stop", action.after, () => this.crash());
       case "send":
-        return departures.send(action, outbox, this.disk, this.holdsBodies(action));
+        return departures.send(action, outbox, this.disk, this.life.holdsBodies(action));
       case "seal":
         return this.input(departures.seal(action));
       case "forget":
-        return this.letGo(action.what, action.digests);
-      case "assemble":
-        return departures.assemble(action, (digest) => {
-          const { view, sequence } = action;
-          this.input({ kind: "assembled", view, sequence, digest });
-        });
+        return this.life.letGo(action.what, action.digests);
+      case "assemble": {
+        const { view, sequence } = action;
+        this.see({ kind: "chosen", replica: id, view, sequence });
+        return departures.assemble(action, (digest) => this.input({ kind: "assembled", view, sequence, digest }));
+      }
       case "forward":
         return departures.forward(action.to, this.bodies.get(action.bundle));
       case "busy":
-        return this.onBusy(action.bundle);
+        this.around.coverage.hit("pool full");
+        return this.life.refuse(action.bundle);
       case "answer":
         return this.execution.answer(action.bundle, action.view, (client, frame) =>
           this.leave("answer", action.after, () => departures.frame(client, "reply", frame)),
@@ -301,7 +323,9 @@ export class SimReplica {
           this.leave("reply", action.after, () => departures.frame(client, "reply", frame)),
         );
       case "commit":
-        return this.leave("commit event", action.after, () => undefined);
+        return this.leave("commit event", action.after, () => {
+          this.committed = Math.max(this.committed, action.through);
+        });
       case "stable":
         return this.onStable(action);
       case "window":
@@ -333,20 +357,11 @@ export class SimReplica {
     }
   }
 
-  private letGo(what: "viewChange" | "newView", digests: readonly Digest[]): void {
-    for (const digest of digests) {
-      const view = this.store.newView(digest)?.body.message.view;
-      if (what === "viewChange") this.votes.drop(digest);
-      else if (view !== undefined) this.votes.forgetNewView(view);
-    }
-    this.store.forget(what, digests);
-  }
-
   private onStable({ sequence, digest, signers }: Extract<Action, { kind: "stable" }>): void {
     this.around.coverage.hit("checkpoint stable");
     this.votes.stable(sequence, digest, signers);
     this.store.stable(sequence);
-    this.execution.stable(sequence);
+    this.execution.stable(sequence, digest);
     this.see({ kind: "stable", replica: this.id, sequence, digest });
     if (this.honest) this.life.departures.certify({ phase: "checkpoint", view: 0 as View, sequence, digest, signers });
   }
@@ -358,10 +373,10 @@ export class SimReplica {
     if (carried > 0) coverage.hit("new view with batches");
     if (nulls > 0) coverage.hit("null request in a new view");
     if (options.f > 1 && view >= this.viewLeft + options.f) coverage.hit("f consecutive primaries fell");
-    // A NEW-VIEW of our own is shown when it leaves.
     const accepted = this.store.newView(newViewName(view))?.body.message;
     if (accepted === undefined) return;
-    this.see(newViewFact(this.id, "accepted", accepted));
+    // A NEW-VIEW of our own is shown when it leaves.
+    if (view % options.n !== this.id) this.see(newViewFact(this.id, "accepted", accepted));
     const shown = accepted.viewChanges.flatMap(
       ({ digest }) => this.store.viewChange(digest)?.body.message.prepared ?? [],
     );
@@ -369,19 +384,6 @@ export class SimReplica {
       shown.some((o) => o.sequence === sequence && o.view !== its),
     );
     if (differ) coverage.hit("certificates of two views for one sequence");
-  }
-
-  private holdsBodies(action: Extract<Action, { kind: "send" }>): boolean {
-    if (!("digest" in action.message)) return true;
-    const named = this.around.batches.get(action.message.digest);
-    return named?.every((bundle) => this.bodies.get(bundle as Digest) !== undefined) ?? true;
-  }
-
-  private onBusy(bundle: Digest): void {
-    const body = this.bodies.get(bundle);
-    this.bodies.release([bundle]);
-    this.around.coverage.hit("pool full");
-    if (body !== undefined) this.life.departures.busy(body.bundle);
   }
 
   /** Something that is no vote leaves when its record is durable. */

@@ -114,7 +114,7 @@ export class World {
       },
     };
     this.replicas = Array.from({ length: options.n }, (_, id) => new SimReplica(around, id));
-    this.held = heldBack(plan);
+    this.held = options.calm ? heldBack(plan) : [];
     const operationsOf = (client: number): Plan["operations"] =>
       plan.operations.filter((planned) => planned.client === client && !this.held.includes(planned));
     this.clients = Array.from(
@@ -188,7 +188,7 @@ export class World {
     this.coverage.hit("liveness asked");
     this.heal();
     this.runUntil(this.scheduler.now + this.options.livenessMs, () => this.isDone());
-    if (this.isDone()) this.runCalm();
+    if (this.options.calm && this.isDone()) this.runCalm();
     if (this.isDone() || this.history.violation !== undefined) return;
     this.skipped = this.unrecoverable();
     if (this.skipped === undefined) return;
@@ -247,7 +247,7 @@ export class World {
       return false;
     // What any honest replica executed is decided: the core gets there too, also where its clients heard of it from others.
     const honest = this.replicas.filter((replica) => replica.honest);
-    const furthest = Math.max(...honest.map(({ execution }) => execution.executed));
+    const furthest = Math.max(...honest.map(({ execution, committed }) => Math.max(execution.executed, committed)));
     return this.core.every((id) => this.replicas[id]?.execution.executed === furthest);
   }
 

@@ -1,22 +1,45 @@
 import { quorumOf, short, type Checker, type Observation, type Setting, type VoteFact } from "../history.ts";
 
-/** Invariant 1: no two honest replicas execute different batches at one sequence. */
+/**
+ * Invariant 1: no two honest replicas execute different batches at one sequence. What a process executed of which nothing was durable
+ * when it crashed nobody heard of.
+ */
 export class Agreement implements Checker {
   readonly invariant = 1;
   readonly name = "agreement";
-  readonly kinds = ["executed"] as const;
-  private readonly first = new Map<number, { readonly digest: string; readonly replica: number }>();
+  readonly kinds = ["executed", "durable", "restarted"] as const;
+  private readonly executed = new Map<number, Map<number, string>>();
+  private readonly durable = new Set<string>();
 
   see(observation: Observation): string | undefined {
-    if (observation.kind !== "executed") return undefined;
-    const { replica, sequence, digest } = observation;
-    const known = this.first.get(sequence);
-    if (known === undefined) {
-      this.first.set(sequence, { digest, replica });
-      return undefined;
+    switch (observation.kind) {
+      case "durable": {
+        const { replica, record } = observation;
+        if (record.type === "prepared" || record.type === "decided")
+          this.durable.add(`${replica}/${record.sequence}/${record.digest}`);
+        return undefined;
+      }
+      case "restarted":
+        for (const [sequence, by] of this.executed) {
+          const { replica } = observation;
+          if (!this.durable.has(`${replica}/${sequence}/${by.get(replica)}`)) by.delete(replica);
+        }
+        return undefined;
+      case "executed":
+        return this.judge(observation);
+      default:
+        return undefined;
     }
-    if (known.digest === digest) return undefined;
-    return `sequence ${sequence}: replica ${known.replica} executed ${short(known.digest)}, replica ${replica} executed ${short(digest)}`;
+  }
+
+  private judge({ replica, sequence, digest }: Extract<Observation, { kind: "executed" }>): string | undefined {
+    const by = this.executed.get(sequence) ?? new Map<number, string>();
+    this.executed.set(sequence, by.set(replica, digest));
+    for (const [other, its] of by) {
+      if (its !== digest)
+        return `sequence ${sequence}: replica ${other} executed ${short(its)}, replica ${replica} executed ${short(digest)}`;
+    }
+    return undefined;
   }
 }
 

@@ -132,16 +132,25 @@ function follow(viewChanges: readonly ViewChange[]): { readonly first: number; r
 export class CompleteViewChanges implements Checker {
   readonly invariant = 6;
   readonly name = "complete view changes";
-  readonly kinds = ["emitted", "viewChange"] as const;
-  private readonly commits = new Map<number, Commitment[]>();
+  readonly kinds = ["emitted", "left", "viewChange", "restarted"] as const;
+  private readonly commits = new Map<number, (Commitment & { readonly left: boolean })[]>();
 
   see(observation: Observation): string | undefined {
-    if (observation.kind === "emitted") {
+    if (observation.kind === "emitted" || observation.kind === "left") {
       const { replica, vote } = observation;
-      if (vote.type !== "commit") return undefined;
-      const own = this.commits.get(replica);
-      if (own === undefined) this.commits.set(replica, [vote]);
-      else own.push(vote);
+      if (vote?.type !== "commit") return undefined;
+      const own = this.commits.get(replica) ?? [];
+      this.commits.set(replica, own);
+      own.push({ ...vote, left: observation.kind === "left" });
+      return undefined;
+    }
+    if (observation.kind === "restarted") {
+      // What had not left when it crashed nobody heard of.
+      const own = this.commits.get(observation.replica) ?? [];
+      this.commits.set(
+        observation.replica,
+        own.filter(({ left }) => left),
+      );
       return undefined;
     }
     if (observation.kind !== "viewChange" || observation.how !== "sent") return undefined;

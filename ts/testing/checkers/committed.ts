@@ -16,7 +16,7 @@ interface Count extends Commitment {
 
 /** Counts COMMITs before each honest replica, and tells of each batch when it is committed at the first of them. */
 export class Commitments {
-  static readonly kinds = ["emitted", "accepted"] as const;
+  static readonly kinds = ["left", "accepted"] as const;
   private readonly counts = new Map<number, Count[]>();
   private readonly bySequence = new Map<number, Commitment[]>();
   private readonly setting: Setting;
@@ -27,10 +27,10 @@ export class Commitments {
 
   /** What this observation commits, if it does. */
   see(observation: Observation): Commitment | undefined {
-    if (observation.kind !== "emitted" && observation.kind !== "accepted") return undefined;
+    if (observation.kind !== "left" && observation.kind !== "accepted") return undefined;
     const { replica, vote } = observation;
-    if (vote.type !== "commit") return undefined;
-    const by = this.countOf(replica, vote).by.add(observation.kind === "emitted" ? replica : observation.from);
+    if (vote?.type !== "commit") return undefined;
+    const by = this.countOf(replica, vote).by.add(observation.kind === "left" ? replica : observation.from);
     if (by.size < quorumOf(this.setting) || !by.has(replica)) return undefined;
     const known = this.at(vote.sequence);
     if (known.some(({ view, digest }) => view === vote.view && digest === vote.digest)) return undefined;

@@ -4,18 +4,61 @@ import { short, type Checker, type Observation } from "../history.ts";
 export class NoDoubleVotes implements Checker {
   readonly invariant = 7;
   readonly name = "no double votes";
-  readonly kinds = ["emitted"] as const;
-  private readonly votes = new Map<string, string>();
+  readonly kinds = ["emitted", "left", "restarted"] as const;
+  /** What each process decided to send, by replica: what had not left when it crashed never was. */
+  private readonly emitted = new Map<number, Map<string, string>>();
+  private readonly left = new Map<number, Map<string, string>>();
 
   see(observation: Observation): string | undefined {
-    if (observation.kind !== "emitted" || observation.vote.type === "decided") return undefined;
-    const { type, view, sequence, digest } = observation.vote;
+    if (observation.kind === "restarted") {
+      this.emitted.delete(observation.replica);
+      return undefined;
+    }
+    if (observation.kind !== "emitted" && observation.kind !== "left") return undefined;
+    const { replica, vote } = observation;
+    if (vote === undefined || vote.type === "decided") return undefined;
+    const { type, view, sequence, digest } = vote;
     // PRE-PREPARE and PREPARE are one vote of one phase.
-    const key = `${observation.replica}/${type === "prePrepare" ? "prepare" : type}/${view}/${sequence}`;
-    const before = this.votes.get(key);
-    this.votes.set(key, digest);
+    const key = `${type === "prePrepare" ? "prepare" : type}/${view}/${sequence}`;
+    const said = observation.kind === "left" ? this.left : this.emitted;
+    const before = this.left.get(replica)?.get(key) ?? said.get(replica)?.get(key);
+    if (!said.has(replica)) said.set(replica, new Map());
+    said.get(replica)?.set(key, digest);
     if (before === undefined || before === digest) return undefined;
     return `replica ${observation.replica} sent ${type} of ${short(before)} and of ${short(digest)} at ${sequence} in view ${view}`;
+  }
+}
+
+/**
+ * Invariant 7, before it can break: a process that comes after one that crashed does not vote where a durable lease let that one
+ * vote. That a vote happens to repeat the forgotten one is luck.
+ */
+export class Fenced implements Checker {
+  readonly invariant = 7;
+  readonly name = "fenced";
+  readonly kinds = ["durable", "restarted", "emitted"] as const;
+  /** By replica and view, the highest sequence of a durable lease. */
+  private readonly leases = new Map<string, number>();
+  private readonly fences = new Map<string, number>();
+
+  see(observation: Observation): string | undefined {
+    if (observation.kind === "durable") {
+      const { replica, record } = observation;
+      if (record.type !== "lease") return undefined;
+      const key = `${replica}/${record.view}`;
+      this.leases.set(key, Math.max(record.through, this.leases.get(key) ?? 0));
+    } else if (observation.kind === "restarted") {
+      const { replica, view, clean } = observation;
+      const key = `${replica}/${view}`;
+      if (!clean) this.fences.set(key, this.leases.get(key) ?? 0);
+    } else if (observation.kind === "emitted") {
+      const { replica, vote } = observation;
+      if (vote.type !== "prePrepare" && vote.type !== "prepare") return undefined;
+      const fence = this.fences.get(`${replica}/${vote.view}`) ?? 0;
+      if (vote.sequence <= fence)
+        return `replica ${replica} sent ${vote.type} of ${vote.sequence} in view ${vote.view}, where it may have voted up to ${fence} before it crashed`;
+    }
+    return undefined;
   }
 }
 

@@ -9,8 +9,8 @@ import {
   ProposalsOfPrimary,
   VerifiableCertificates,
 } from "./certificates.ts";
-import { Checkpoints, StateBehindProposals, StatesBehindCheckpoints } from "./checkpoints.ts";
-import { NoDoubleVotes, NoVotesAfterWipe } from "./double-votes.ts";
+import { Checkpoints, StateBehindProposals, StatesBehindCheckpoints, VerifiedStates } from "./checkpoints.ts";
+import { Fenced, NoDoubleVotes, NoVotesAfterWipe } from "./double-votes.ts";
 import { ExactlyOnce } from "./exactly-once.ts";
 import { Linearizability, type Model } from "./linearizability.ts";
 import { Monotone, WithinWindow } from "./monotone.ts";
@@ -46,6 +46,7 @@ export function allCheckers(setting: Setting, model: Model | undefined): Checker
 export function alwaysCheckers(setting: Setting): Checker[] {
   return [
     new NoDoubleVotes(),
+    new Fenced(),
     new NoVotesAfterWipe(),
     new OneWordPerView(),
     new ViewsLeftForGood(),
@@ -54,6 +55,7 @@ export function alwaysCheckers(setting: Setting): Checker[] {
     new NullIsNothing(),
     new StatesBehindCheckpoints(),
     new StateBehindProposals(),
+    new VerifiedStates(),
     new PersistBeforeSend(setting),
     new Monotone(),
     new WithinWindow(setting),

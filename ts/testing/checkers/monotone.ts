@@ -1,14 +1,24 @@
 import type { Checker, Observation, Setting } from "../history.ts";
 
-/** Invariant 9: a replica's view, its low watermark and what its sessions have acknowledged never go back. */
+/**
+ * Invariant 9: a replica's view, its low watermark and what its sessions have acknowledged never go back, but for a restart, to
+ * what its disk says.
+ */
 export class Monotone implements Checker {
   readonly invariant = 9;
   readonly name = "monotone";
-  readonly kinds = ["entered", "stable", "acknowledged"] as const;
+  readonly kinds = ["entered", "stable", "acknowledged", "restarted"] as const;
   private readonly last = new Map<string, number>();
 
   see(observation: Observation): string | undefined {
     switch (observation.kind) {
+      case "restarted": {
+        const who = `replica ${observation.replica}: `;
+        for (const what of this.last.keys()) if (what.startsWith(who)) this.last.delete(what);
+        this.last.set(`${who}view`, observation.view);
+        this.last.set(`${who}low watermark`, observation.low);
+        return undefined;
+      }
       case "entered":
         return this.rises(`replica ${observation.replica}: view`, observation.view);
       case "stable":
@@ -34,7 +44,7 @@ export class Monotone implements Checker {
 export class WithinWindow implements Checker {
   readonly invariant = 10;
   readonly name = "within the window";
-  readonly kinds = ["stable", "emitted"] as const;
+  readonly kinds = ["stable", "emitted", "restarted"] as const;
   private readonly low = new Map<number, number>();
   private readonly made = new Set<string>();
   private readonly setting: Setting;
@@ -44,8 +54,8 @@ export class WithinWindow implements Checker {
   }
 
   see(observation: Observation): string | undefined {
-    if (observation.kind === "stable") {
-      this.low.set(observation.replica, observation.sequence);
+    if (observation.kind === "stable" || observation.kind === "restarted") {
+      this.low.set(observation.replica, observation.kind === "stable" ? observation.sequence : observation.low);
       return undefined;
     }
     if (observation.kind !== "emitted") return undefined;

@@ -1,10 +1,13 @@
 import type { Checker, Observation } from "../history.ts";
 
-/** Invariant 2: what a replica executes is gap-free and append-only, but for a fetched state that takes its place. */
+/**
+ * Invariant 2: what a replica executes is gap-free and append-only, but for a state that takes its place: one that was fetched, or
+ * the snapshot that a restart begins with.
+ */
 export class TotalOrder implements Checker {
   readonly invariant = 2;
   readonly name = "total order";
-  readonly kinds = ["executed", "applied", "installed"] as const;
+  readonly kinds = ["executed", "applied", "installed", "restarted"] as const;
   private readonly executed = new Map<number, number>();
   private readonly applied = new Map<number, { readonly sequence: number; readonly index: number }>();
 
@@ -15,8 +18,9 @@ export class TotalOrder implements Checker {
       this.executed.set(replica, sequence);
       return sequence === last + 1 ? undefined : `replica ${replica} executed ${sequence} after ${last}`;
     }
-    if (observation.kind === "installed") {
-      const { replica, sequence } = observation;
+    if (observation.kind === "installed" || observation.kind === "restarted") {
+      const { replica } = observation;
+      const sequence = observation.kind === "installed" ? observation.sequence : observation.snapshot;
       this.executed.set(replica, sequence);
       this.applied.set(replica, { sequence, index: Infinity });
       return undefined;

@@ -75,6 +75,11 @@ export class BodyStore {
     return "taken";
   }
 
+  /** A body that was stored beside a record: the core hears of it by other ways. */
+  restore(body: Body): void {
+    this.held.set(body.digest, { ...body, from: undefined, delivered: true });
+  }
+
   get(digest: Digest): Body | undefined {
     return this.held.get(digest);
   }
@@ -168,16 +173,13 @@ export class BodyStore {
   }
 
   private announce(body: Body, from: ReplicaId | undefined, again: boolean): void {
-    const { client, session, firstSequence, acknowledgedThrough, operations } = body.bundle;
-    const ref: BundleRef = {
-      digest: body.digest,
-      client,
-      session: session as SessionId,
-      firstSequence,
-      acknowledgedThrough,
-      count: operations.length,
-      bytes: body.bytes,
-    };
-    this.inputs.push({ kind: "request", bundle: ref as Verified<BundleRef>, from, again });
+    this.inputs.push({ kind: "request", bundle: refOf(body) as Verified<BundleRef>, from, again });
   }
+}
+
+/** What the core is told of a body. */
+export function refOf({ digest, bundle, bytes }: Body): BundleRef {
+  const { client, session, firstSequence, acknowledgedThrough, operations } = bundle;
+  const count = operations.length;
+  return { digest, client, session: session as SessionId, firstSequence, acknowledgedThrough, count, bytes };
 }

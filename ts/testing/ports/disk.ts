@@ -1,16 +1,13 @@
 /**
- * The simulated disk: records become durable in groups, after a delay. What a crash leaves behind is the caller's choice among
- * what real disks do; this file only offers the ways.
+ * The simulated disk: records become durable in groups, after a delay, and snapshots replace each other at once. What a crash leaves
+ * behind is the caller's choice among what real disks do; this file only offers the ways.
  */
-import type { DiskReason, DurableRecord, DurableState, Input } from "../../protocol/core.ts";
-import { ZERO_DIGEST, type Lsn, type Sequence } from "../../protocol/types.ts";
+import type { DiskReason, Input } from "../../protocol/core.ts";
+import type { Lsn, Sequence } from "../../protocol/types.ts";
+import type { MapVersion } from "../../state/replicated-map.ts";
 import type { Prng } from "../prng.ts";
 import type { Scheduler } from "../scheduler.ts";
-
-export interface StoredRecord {
-  readonly lsn: Lsn;
-  readonly record: DurableRecord;
-}
+import type { JournalEntry, Snapshot } from "./journal.ts";
 
 /**
  * What a crash does to the disk: `kept` loses what no fsync covered, `torn` keeps a random prefix of that, `lost` is another
@@ -18,13 +15,18 @@ export interface StoredRecord {
  */
 export type CrashMode = "kept" | "torn" | "lost";
 
+/** What a process finds that starts now. */
+export type Found =
+  | { readonly type: "genesis" | "wiped" }
+  | { readonly type: "journal"; readonly entries: readonly JournalEntry[]; readonly snapshot: Snapshot | undefined };
+
 export interface DiskOptions {
   /** Mean of the time that one fsync takes; 0 acknowledges in the next turn. */
   readonly meanMs: number;
   /** Whether a process can start again from the records. Without, every restart is one on a wiped disk. */
   readonly journal: boolean;
   /** Records became durable. */
-  readonly onDurable: (records: readonly StoredRecord[]) => void;
+  readonly onDurable: (entries: readonly JournalEntry[]) => void;
   /** Something for the core. */
   readonly onInput: (input: Input) => void;
 }
@@ -33,8 +35,11 @@ export class Disk {
   private readonly scheduler: Scheduler;
   private readonly prng: Prng;
   private readonly options: DiskOptions;
-  private durable: StoredRecord[] = [];
-  private pending: StoredRecord[] = [];
+  private durable: JournalEntry[] = [];
+  private pending: JournalEntry[] = [];
+  private snapshot: Snapshot | undefined;
+  /** Records that are not needed once a later one is durable. */
+  private freed: { readonly below: Lsn; readonly after: Lsn } | undefined;
   private writing = 0;
   private failure: DiskReason | undefined;
   private wiped = false;
@@ -53,10 +58,26 @@ export class Disk {
     return this.durable.at(-1)?.lsn ?? (0 as Lsn);
   }
 
-  append(lsn: Lsn, record: DurableRecord): void {
+  append(entry: JournalEntry): void {
     if (this.failure !== undefined) return;
-    this.pending.push({ lsn, record });
+    this.pending.push(entry);
     if (this.writing === 0) this.flush();
+  }
+
+  /** Frees what lies below `below` when `after` is durable. */
+  truncate(below: Lsn, after: Lsn): void {
+    this.freed = { below, after };
+    this.free();
+  }
+
+  /** Writes a snapshot beside the one before, which it replaces when it is durable; then `done`. */
+  writeSnapshot(sequence: Sequence, version: MapVersion, done: () => void): void {
+    const { life } = this;
+    this.scheduler.after(this.delayMs(), () => {
+      if (life !== this.life || this.failure !== undefined) return;
+      if (sequence > (this.snapshot?.sequence ?? 0)) this.snapshot = { sequence, version };
+      done();
+    });
   }
 
   /** From now on no fsync succeeds, and the core is told why. */
@@ -68,42 +89,59 @@ export class Disk {
   crash(mode: CrashMode): void {
     this.life++;
     this.writing = 0;
+    this.freed = undefined;
     if (mode === "torn") this.durable.push(...this.pending.slice(0, this.prng.below(this.pending.length + 1)));
     this.pending = [];
     if (mode !== "lost") return;
     this.durable = [];
+    this.snapshot = undefined;
     this.wiped = true;
   }
 
   /** An image of some time before is put in its place: a part of the records, or where there is no journal none of them. */
   rollBack(): void {
     this.durable = this.options.journal ? this.durable.slice(0, this.prng.below(this.durable.length + 1)) : [];
+    if (!this.options.journal) this.snapshot = undefined;
     this.started = this.options.journal;
     this.wiped = false;
   }
 
-  /** What a process finds that starts now. No snapshot is kept here: a journal goes back to the beginning. */
-  recover(): DurableState {
+  /** The state that a process starts with. */
+  get newestSnapshot(): Snapshot | undefined {
+    return this.snapshot;
+  }
+
+  recover(): Found {
     const first = !this.started && !this.wiped;
     this.started = true;
     if (first) return { type: "genesis" };
     if (this.wiped || !this.options.journal) return { type: "wiped" };
-    const snapshot = { sequence: 0 as Sequence, digest: ZERO_DIGEST };
-    return { type: "restart", clean: false, snapshot, records: [...this.durable] };
+    return { type: "journal", entries: [...this.durable], snapshot: this.snapshot };
   }
 
   private flush(): void {
     this.writing = this.pending.length;
     const { life } = this;
-    const delayMs = this.options.meanMs > 0 ? this.prng.exponential(this.options.meanMs) : 0;
-    this.scheduler.after(delayMs, () => {
+    this.scheduler.after(this.delayMs(), () => {
       if (life !== this.life || this.failure !== undefined) return;
       const written = this.pending.splice(0, this.writing);
       this.writing = 0;
       this.durable.push(...written);
+      this.free();
       this.options.onDurable(written);
       this.options.onInput({ kind: "persisted", upTo: this.durableThrough });
       if (this.pending.length > 0) this.flush();
     });
+  }
+
+  private free(): void {
+    if (this.freed === undefined || this.durableThrough < this.freed.after) return;
+    const { below } = this.freed;
+    this.freed = undefined;
+    this.durable = this.durable.filter(({ lsn }) => lsn >= below);
+  }
+
+  private delayMs(): number {
+    return this.options.meanMs > 0 ? this.prng.exponential(this.options.meanMs) : 0;
   }
 }

@@ -15,6 +15,8 @@ import type { Prng } from "../prng.ts";
 import type { Surroundings } from "../surroundings.ts";
 import { sealBody } from "../wire.ts";
 import type { Body } from "./body-store.ts";
+import type { MapVersion } from "../../state/replicated-map.ts";
+import type { Disk } from "./disk.ts";
 import { StatePort } from "./state-port.ts";
 
 /** Results up to here always travel in full. WIRE.md §4. */
@@ -22,6 +24,8 @@ const SHORT_RESULT_BYTES = 64;
 
 /** Roots kept for a core that asks again: more checkpoints than a window has. */
 const ROOTS_MAX = 16;
+/** Share of stable checkpoints that a snapshot is taken of. */
+const SNAPSHOT_SHARE = 0.3;
 
 type ReplyContent = { readonly batchSequence: Sequence; readonly view: View; readonly tentative: boolean };
 type Leave = (client: number, frame: Uint8Array) => void;
@@ -33,6 +37,8 @@ export interface ExecutionOwner {
   readonly onInput: (input: Input) => void;
   /** A message that binds nobody. */
   readonly leave: (to: number, name: "stateFetch" | "stateNodes", frame: Uint8Array) => void;
+  /** The state to begin with, on this machine's disk. */
+  readonly disk: Disk;
 }
 
 export class ExecutionPort {
@@ -54,15 +60,18 @@ export class ExecutionPort {
 
   constructor(around: Surroundings, owner: ExecutionOwner) {
     const { n } = around.options;
+    const snapshot = owner.disk.newestSnapshot;
     this.around = around;
     this.owner = owner;
     this.executor = new Executor({
       stateMachine: this.watched(around.subject.machine),
       hasher,
       members: Array.from({ length: n }, (_, replica) => around.keyring.keyOf(replica)),
+      ...(snapshot === undefined ? {} : { from: snapshot.version }),
     });
+    if (snapshot !== undefined) this.freeze(snapshot.sequence);
     const { id, onInput, leave } = owner;
-    const onInstalled = (sequence: Sequence, digest: Digest): void => this.installed(sequence, digest);
+    const onInstalled = (input: Extract<Input, { kind: "installed" }>): void => this.installed(input);
     this.state = new StatePort(around, { id, executor: this.executor, onInput, leave, onInstalled });
   }
 
@@ -111,8 +120,17 @@ export class ExecutionPort {
     });
   }
 
-  stable(sequence: Sequence): void {
+  /** A checkpoint is stable. Where its state is ours it is written down now and then: always would hide what older snapshots show. */
+  stable(sequence: Sequence, digest: Digest): void {
     this.state.stable(sequence);
+    if (this.roots.get(sequence) !== digest || !this.owner.prng.chance(SNAPSHOT_SHARE)) return;
+    const version = this.executor.hashedVersion(sequence);
+    if (version !== undefined) this.write(sequence, version, { kind: "snapshotted", sequence });
+  }
+
+  /** For the core of a process that starts. */
+  get table(): Executor {
+    return this.executor;
   }
 
   /** The replies of an executed batch, as frames. */
@@ -140,14 +158,23 @@ export class ExecutionPort {
   }
 
   /** What was made of the state before is nothing to the one that has taken its place. */
-  private installed(sequence: Sequence, digest: Digest): void {
+  private installed(input: Extract<Input, { kind: "installed" }>): void {
+    const { sequence, digest } = input;
     this.replies.clear();
     this.sessions.clear();
     this.roots.clear();
     this.roots.set(sequence, digest);
+    this.write(sequence, this.executor.version(sequence), input);
     if (!this.owner.honest) return;
     this.around.history.see({ kind: "installed", replica: this.owner.id, sequence });
     this.around.history.see({ kind: "checkpointed", replica: this.owner.id, sequence, digest });
+  }
+
+  /** The tree of a version stays as it is; the executor may let go of the version meanwhile. */
+  private write(sequence: Sequence, version: MapVersion, input: Input): void {
+    const { tree } = version;
+    if (tree === undefined) return;
+    this.owner.disk.writeSnapshot(sequence, this.executor.versionOf(tree), () => this.owner.onInput(input));
   }
 
   private freeze(sequence: Sequence): void {

@@ -2,7 +2,7 @@
 import type { Action, Input } from "../../protocol/core.ts";
 import type { StateFetch, StateNodes } from "../../protocol/messages.ts";
 import { everyone, setOf, without } from "../../protocol/types.ts";
-import type { Digest, Instant, ReplicaId, Run, Sequence } from "../../protocol/types.ts";
+import type { Instant, ReplicaId, Run, Sequence } from "../../protocol/types.ts";
 import type { Executor } from "../../state/executor.ts";
 import { StateExchange } from "../../state/transfer/state-exchange.ts";
 import type { ExchangeOutput } from "../../state/transfer/state-exchange.ts";
@@ -22,8 +22,8 @@ export interface StatePortOwner {
   readonly onInput: (input: Input) => void;
   /** A message that binds nobody. */
   readonly leave: (to: number, name: "stateFetch" | "stateNodes", frame: Uint8Array) => void;
-  /** The state after `sequence` has taken the place of the one before. */
-  readonly onInstalled: (sequence: Sequence, digest: Digest) => void;
+  /** A state has taken the place of the one before; the core hears of it when a restart would find it. */
+  readonly onInstalled: (input: Extract<Input, { kind: "installed" }>) => void;
 }
 
 export class StatePort {
@@ -124,8 +124,7 @@ export class StatePort {
         coverage.hit("state installed");
         if (progress.reused > 0) coverage.hit("equal subtrees skipped");
         if (progress.wrong > 0) coverage.hit("wrong state refused");
-        this.owner.onInstalled(sequence, digest);
-        return this.owner.onInput({ kind: "installed", run, sequence, digest, sessions });
+        return this.owner.onInstalled({ kind: "installed", run, sequence, digest, sessions });
       }
       case "installFailed":
         coverage.hit(output.reason === "unavailable" ? "state unavailable" : "state invalid");

@@ -167,6 +167,17 @@ export class VoteTable implements SignatureSource {
     if (view === this.view) this.fileProposals(newView);
   }
 
+  /** The signatures of a certificate that was stored with its record, one behind the other in the order of its signers. */
+  restore(name: CertificateName, signatures: Uint8Array): void {
+    const bySigner: (Uint8Array | undefined)[] = Array.from({ length: this.n });
+    for (const [index, signer] of membersOf(name.signers).entries())
+      bySigner[signer] = signatures.subarray(index * SIGNATURE_BYTES, (index + 1) * SIGNATURE_BYTES);
+    if (name.phase === "prepare") return this.kept.name(name, bySigner);
+    for (const signer of membersOf(name.signers))
+      this.checkpoints.file(signer, name.sequence, name.digest, bySigner[signer] as Uint8Array);
+    this.checkpoints.settle(name.sequence, name.digest, name.signers);
+  }
+
   forgetNewView(view: View): void {
     this.newViews.delete(view);
   }

@@ -1,0 +1,52 @@
+/**
+ * Which records of our journal still count. A snapshot replaces what is recorded of sequences up to it; of leases, views and stable
+ * checkpoints the last record counts, and moves up so that everything below can be freed.
+ */
+import type { Context } from "./context.ts";
+import type { DurableRecord, StoredRecord } from "./core.ts";
+import type { ReplicaState } from "./state.ts";
+import type { Lsn, Sequence } from "./types.ts";
+
+/** Notes what a record, new or found at a restart, stands for. */
+export function account(state: ReplicaState, checkpointInterval: number, stored: StoredRecord): void {
+  const { lsn, record } = stored;
+  const sequence = sequenceOf(record);
+  if (sequence === undefined) {
+    if (record.type !== "cleanStop") state.standing.set(record.type, stored);
+    // Entering a view is what leaving the one before was for; that it was entered may be recorded again while the next is awaited.
+    const left = state.standing.get("viewLeft")?.record;
+    if (record.type === "viewEntered" && left?.type === "viewLeft" && left.target <= record.newView.view)
+      state.standing.delete("viewLeft");
+    return;
+  }
+  if (sequence <= state.snapshot) return;
+  const interval = (Math.floor((sequence - 1) / checkpointInterval) * checkpointInterval) as Sequence;
+  if (!state.firstRecords.has(interval)) state.firstRecords.set(interval, lsn);
+}
+
+/** Our state after `sequence` is in a durable snapshot: a restart begins there. */
+export function onSnapshotted(context: Context, sequence: Sequence): void {
+  const { state } = context;
+  if (sequence <= state.snapshot || sequence > state.lastExecuted) return context.ignore("staleCheckpoint");
+  state.snapshot = sequence;
+  let below = state.nextLsn;
+  for (const [interval, lsn] of state.firstRecords) {
+    if (interval < sequence) state.firstRecords.delete(interval);
+    else below = Math.min(below, lsn) as Lsn;
+  }
+  for (const { lsn, record } of Array.from(state.standing.values())) if (lsn < below) context.persist(record);
+  context.emit({ kind: "truncate", below, after: (state.nextLsn - 1) as Lsn });
+}
+
+/** The sequence that a record is about; undefined for those of which the last one counts. */
+function sequenceOf(record: DurableRecord): Sequence | undefined {
+  switch (record.type) {
+    case "prepared":
+      return record.certificate.sequence;
+    case "decided":
+    case "checkpoint":
+      return record.sequence;
+    default:
+      return undefined;
+  }
+}
