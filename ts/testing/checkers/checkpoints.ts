@@ -89,15 +89,17 @@ export class StatesBehindCheckpoints implements Checker {
   }
 }
 
-/** Invariant 11: a primary that has a stable checkpoint without its state proposes nothing of its own. */
+/**
+ * Invariant 11: a primary that has a stable checkpoint without its state proposes nothing of its own. What it chose before the
+ * checkpoint became stable may leave later, when its digest is computed.
+ */
 export class StateBehindProposals implements Checker {
   readonly invariant = 11;
   readonly name = "state behind proposals";
-  readonly kinds = ["executed", "installed", "stable", "emitted"] as const;
+  readonly kinds = ["executed", "installed", "stable", "chosen", "restarted"] as const;
   /** Up to where each replica has handed batches to execution, or installed a state. */
   private readonly reached = new Map<number, number>();
   private readonly low = new Map<number, number>();
-  private readonly made = new Set<string>();
 
   see(observation: Observation): string | undefined {
     switch (observation.kind) {
@@ -108,21 +110,37 @@ export class StateBehindProposals implements Checker {
       case "stable":
         this.low.set(observation.replica, observation.sequence);
         return undefined;
-      case "emitted":
-        return observation.vote.type === "prePrepare" ? this.judge(observation.replica, observation.vote) : undefined;
+      case "restarted":
+        this.reached.set(observation.replica, observation.snapshot);
+        this.low.set(observation.replica, observation.low);
+        return undefined;
+      case "chosen":
+        return this.judge(observation.replica, observation.sequence);
       default:
         return undefined;
     }
   }
 
-  private judge(replica: number, { view, sequence }: { view: number; sequence: number }): string | undefined {
-    const key = `${replica}/${view}/${sequence}`;
-    if (this.made.has(key)) return undefined;
-    this.made.add(key);
+  private judge(replica: number, sequence: number): string | undefined {
     const reached = this.reached.get(replica) ?? 0;
     const low = this.low.get(replica) ?? 0;
     return reached >= low
       ? undefined
-      : `replica ${replica} proposed ${sequence} with the state of ${reached}, and ${low} is stable`;
+      : `replica ${replica} chose what to propose at ${sequence} with the state of ${reached}, and ${low} is stable`;
+  }
+}
+
+/**
+ * Invariant 11: a fetched node is compared with the digest that it was asked for by before it becomes a part of the state, so what
+ * is whole has the certified root. A source that lies costs its own answer, never the transfer.
+ */
+export class VerifiedStates implements Checker {
+  readonly invariant = 11;
+  readonly name = "verified states";
+  readonly kinds = ["misfetched"] as const;
+
+  see(observation: Observation): string | undefined {
+    if (observation.kind !== "misfetched") return undefined;
+    return `replica ${observation.replica} put together a state out of nodes that it was not certified by`;
   }
 }
