@@ -83,7 +83,9 @@ export class Liar implements Fault {
 
 /** Nothing that names a vote of its own. */
 function withoutVote(record: DurableRecord): DurableRecord {
-  return record.type === "prepared" ? { type: "cleanStop", view: record.certificate.view } : record;
+  return record.type === "prepared"
+    ? { type: "cleanStop", view: record.certificate.view, through: 0 as Sequence }
+    : record;
 }
 
 /** A digest of nothing. */

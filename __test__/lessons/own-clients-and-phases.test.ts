@@ -1,7 +1,7 @@
 /**
  * What our PBFT does and why, one test or more for each number: clients and the three phases (own-01 … own-09).
  *
- * Not built yet, and so without a test: own-07 as far as a journal has to keep it, and the fences of own-08 after an unclean restart.
+ * What a restart has to do with them (own-07, own-08) is in `../protocol/recovery.test.ts`.
  */
 import test from "ava";
 import { isSigned } from "../../dist/codec/messages.js";

@@ -2,7 +2,8 @@
  * Where public implementations of PBFT went wrong, one test or more for each number: windows, clients, checkpoints and bounds
  * (pbft-17 … pbft-32).
  *
- * Not built yet, and so without a test: fast reads (pbft-21), tentative execution (pbft-22), and restarts (pbft-28 … pbft-31).
+ * Not built yet, and so without a test: fast reads (pbft-21), tentative execution (pbft-22). Restarts (pbft-28, pbft-30) are in
+ * `../protocol/recovery.test.ts`, disks (pbft-29) in `crates/journal`; a wiped disk (pbft-31) stops its replica.
  */
 import test from "ava";
 import { Writer } from "../../dist/codec/bytes.js";

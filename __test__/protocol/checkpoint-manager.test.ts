@@ -144,6 +144,18 @@ test("with the state of the checkpoint a replica goes on from there", (t) => {
   t.is(core.of("reply").length, 1);
 });
 
+test("who has installed a state and knows that f+1 others are further asks them again; a liar alone keeps nobody asking", (t) => {
+  for (const further of [[1], [1, 2]]) {
+    const core = executedTo(2);
+    for (const from of further) core.control(from, status({ lastExecuted: at(6), lowWatermark: at(4) }));
+    stableByOthers(core, 4, "root");
+    core.pass(1_000);
+    installed(core, 4, "root");
+    core.pass(1_000);
+    t.is(core.sent("status").length > 0, further.length > 1);
+  }
+});
+
 test("results of execution from before the state was fetched are ignored", (t) => {
   const core = executedTo(4);
   core.propose(5, "batch 5");

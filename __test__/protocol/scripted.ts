@@ -1,5 +1,5 @@
 /** One core under a script: inputs by hand, actions to look at. */
-import type { Action, Input } from "../../dist/protocol/core.js";
+import type { Action, DurableState, Input, StoredRecord } from "../../dist/protocol/core.js";
 import type { BundleRef, CertificateName, Control, NewView, Status, ViewChange } from "../../dist/protocol/messages.js";
 import type { ReplicaOptions } from "../../dist/protocol/options.js";
 import { carriedOver } from "../../dist/protocol/new-view.js";
@@ -126,19 +126,52 @@ export class Scripted {
   readonly quorum: number;
   now = 0 as Instant;
   actions: readonly Action[] = [];
+  /** What a journal would hold, as if every record were durable at once. */
+  records: StoredRecord[];
+  private readonly options: ReplicaOptions;
+  private readonly bundles = new Map<Digest, BundleRef>();
+  private readonly viewChanges: { readonly from: ReplicaId; readonly message: ViewChange }[] = [];
 
-  constructor(options: Partial<ReplicaOptions> & { readonly me: ReplicaId }) {
-    const complete = { ...OPTIONS, ...options };
-    this.me = complete.me;
-    this.n = complete.n;
-    this.quorum = quorumsOf(complete.n, complete.f).quorum;
-    this.core = new Replica(complete);
-    this.step({ kind: "recovered", state: { type: "genesis" }, wallClock: WALL_CLOCK as AgreedTime });
+  constructor(
+    options: Partial<ReplicaOptions> & { readonly me: ReplicaId },
+    state: DurableState = { type: "genesis" },
+  ) {
+    this.options = { ...OPTIONS, ...options };
+    this.me = this.options.me;
+    this.n = this.options.n;
+    this.quorum = quorumsOf(this.options.n, this.options.f).quorum;
+    this.core = new Replica(this.options);
+    this.records = state.type === "restart" ? [...state.records] : [];
+    this.step({ kind: "recovered", state, wallClock: WALL_CLOCK as AgreedTime });
   }
 
   step(input: Input): readonly Action[] {
+    if (input.kind === "request") this.bundles.set(input.bundle.digest, input.bundle);
+    if (input.kind === "control" && input.message.type === "viewChange")
+      this.viewChanges.push({ from: input.from, message: input.message });
+    if (input.kind === "sealed") {
+      const own = this.core.inspect().own?.message;
+      if (own !== undefined)
+        this.viewChanges.push({ from: this.me as ReplicaId, message: { ...own, digest: input.digest } });
+    }
     this.actions = this.core.step(input, this.now);
+    for (const action of this.actions) {
+      if (action.kind === "persist") this.records.push({ lsn: action.lsn, record: action.record });
+      if (action.kind === "truncate") this.records = this.records.filter(({ lsn }) => lsn >= action.below);
+    }
     return this.actions;
+  }
+
+  /** A new process on this one's disk: with all its records, or those up to `through` alone. */
+  restarted({ snapshot = 0, through = Infinity, clean = false } = {}): Scripted {
+    return new Scripted(this.options, {
+      type: "restart",
+      clean,
+      snapshot: { sequence: snapshot as Sequence, sessions: [] },
+      records: this.records.filter(({ lsn }) => lsn <= through),
+      bundles: [...this.bundles.values()],
+      viewChanges: this.viewChanges,
+    });
   }
 
   control(from: number, message: Control): readonly Action[] {

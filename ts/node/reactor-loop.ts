@@ -226,6 +226,7 @@ export class ReactorLoop {
         this.#distrusted = false;
         this.#replies.clear();
         inputs.push({ kind: "installed", run, sequence, digest, sessions });
+        this.#parts.journal.snapshot(sequence);
         return observer.onTransfer(outcome, now);
       }
       case "installFailed":
@@ -257,6 +258,8 @@ export class ReactorLoop {
       this.#acknowledged = journal.persistedUpTo;
       this.#step({ kind: "persisted", upTo: this.#acknowledged }, now);
     }
+    const snapshotted = journal.takeSnapshotted();
+    if (snapshotted !== undefined) this.#step({ kind: "snapshotted", sequence: snapshotted }, now);
     while (this.#held[0] !== undefined && this.#held[0].after <= journal.persistedUpTo) {
       this.#perform((this.#held.shift() as { action: Action }).action);
     }
@@ -308,6 +311,7 @@ export class ReactorLoop {
         return this.#parts.observer.onCommit(action.through);
       case "stable":
         this.#parts.execution.give({ kind: "stable", sequence: action.sequence });
+        this.#parts.journal.snapshot(action.sequence);
         return writer.stable(action.sequence, action.digest, action.signers);
       case "window":
         return writer.window(action.low, action.high, action.view, action.pending);

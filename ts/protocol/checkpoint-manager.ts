@@ -4,6 +4,7 @@
  */
 import type { Context } from "./context.ts";
 import type { HaltReason } from "./core.ts";
+import { onSnapshotted } from "./journal.ts";
 import type { CertificateName, Checkpoint } from "./messages.ts";
 import { isQuorum } from "./quorum.ts";
 import type { RequestPool } from "./request-pool.ts";
@@ -49,9 +50,13 @@ export class CheckpointManager {
   /** The root of our own state after `sequence`. */
   onCheckpointed(run: Run, sequence: Sequence, digest: Digest): void {
     const { state, options } = this.#context;
-    if (run !== state.run || sequence < state.low) return this.#context.ignore("staleRun");
+    if (run !== state.run || sequence < state.low) {
+      this.#collect();
+      return this.#context.ignore("staleRun");
+    }
     // Stable before we got there: our own CHECKPOINT is still what a peer below us may need.
     if (sequence === state.low && digest !== state.stableDigest) return this.#diverge(sequence, digest);
+    if (state.unsaved !== undefined) return void state.heldRoots.set(sequence, digest);
     const known = state.ownCheckpoints.get(sequence);
     // Executed once more after a restart, with another outcome: nothing is left of ours to rely on.
     if (known !== undefined && known.digest !== digest) return this.#context.halt(differs(sequence));
@@ -82,6 +87,17 @@ export class CheckpointManager {
     const { state, options } = this.#context;
     if (sequence <= state.low || sequence % options.checkpointInterval !== 0) return;
     if (isQuorum(this.#context.quorums, signers)) this.#becomeStable(sequence, digest, signers);
+  }
+
+  /** Our state after `sequence` is in a durable snapshot: what rests on it may be signed, and records below it are freed. */
+  onSnapshotted(sequence: Sequence): void {
+    const { state } = this.#context;
+    onSnapshotted(this.#context, sequence);
+    if (state.unsaved === undefined || sequence < state.unsaved) return;
+    state.unsaved = undefined;
+    const held = [...state.heldRoots].sort(([a], [b]) => a - b);
+    state.heldRoots.clear();
+    for (const [executed, digest] of held) this.onCheckpointed(state.run, executed, digest);
   }
 
   /** Executed up to here by installing the state of a stable checkpoint: what lies below is replaced by it. */
@@ -163,15 +179,17 @@ export class CheckpointManager {
 
   /**
    * Frees what the stable checkpoint replaces. Decisions that wait for execution here stay, but no further than one window
-   * ahead of it: a replica that hangs may not gather what others decide meanwhile, and DECIDED brings it again.
+   * ahead of it: a replica that hangs may not gather what others decide meanwhile, and DECIDED brings it again. What a restart found
+   * executed stays as far as it reaches, since others may have lost it in the same moment.
    */
   #collect(): void {
     const { state, options } = this.#context;
     // What we executed far above our window was decided by replicas whose own stable checkpoint lies above it.
     const replaced = Math.max(state.low, state.lastExecuted - 2 * options.window);
+    const ahead = Math.max(state.replayThrough, state.lastExecuted + options.window);
     for (const [sequence, slot] of state.slots) {
       if (sequence > replaced) continue;
-      const awaited = sequence > state.lastExecuted && sequence <= state.lastExecuted + options.window;
+      const awaited = sequence > state.lastExecuted && sequence <= ahead;
       if (awaited && slot.decision !== undefined) continue;
       state.slots.delete(sequence);
       for (const batch of [slot.proposal, slot.decision]) {

@@ -2,13 +2,14 @@ import type { Action, DurableRecord, HaltReason, IgnoredReason } from "./core.ts
 import type { Outgoing } from "./messages.ts";
 import type { ReplicaOptions } from "./options.ts";
 import type { Quorums } from "./quorum.ts";
-import { isQuorum, quorumsOf } from "./quorum.ts";
+import { isQuorum, isWeakQuorum, quorumsOf } from "./quorum.ts";
 import { account } from "./journal.ts";
 import { initialState, type ReplicaState, type Slot } from "./state.ts";
 import {
   EMPTY_SET,
   everyone,
   setOf,
+  union,
   without,
   type AgreedTime,
   type Instant,
@@ -115,9 +116,12 @@ export class Context {
     this.emit({ kind: "halt", reason });
   }
 
-  /** Something moved: STATUS may wait again, and what peers showed before is old. */
+  /** Something moved: STATUS may wait again. What peers showed before is old, unless f+1 of them have executed what we have not. */
   progress(): void {
-    this.state.ahead = EMPTY_SET;
+    const { executedBy, lastExecuted } = this.state;
+    let further = EMPTY_SET;
+    for (const [peer, executed] of executedBy) if (executed > lastExecuted) further = union(further, setOf(peer));
+    this.state.ahead = isWeakQuorum(this.quorums, further) ? further : EMPTY_SET;
     this.state.statusDelayMs = 0;
     this.state.statusAt = undefined;
   }

@@ -52,7 +52,7 @@ export type Input =
   | { readonly kind: "executionFailed"; readonly run: Run; readonly sequence: Sequence; readonly reason: string }
   | { readonly kind: "checkpointed"; readonly run: Run; readonly sequence: Sequence; readonly digest: Digest }
   | { readonly kind: "undone"; readonly run: Run; readonly to: Sequence }
-  /** The state of a certified checkpoint is ours now, also after a crash; `sessions` is its whole session table. */
+  /** The state of a certified checkpoint is ours now; `sessions` is its whole session table. `snapshotted` follows when it is durable. */
   | {
       readonly kind: "installed";
       readonly run: Run;
@@ -61,7 +61,7 @@ export type Input =
       readonly sessions: readonly SessionSummary[];
     }
   | { readonly kind: "installFailed"; readonly run: Run; readonly reason: InstallReason }
-  /** Our own state after the stable checkpoint `sequence` is on disk, in a snapshot that a restart would find. */
+  /** Our own state after the stable checkpoint `sequence`, executed or installed, is in a snapshot that a restart would find. */
   | { readonly kind: "snapshotted"; readonly sequence: Sequence }
   /** This replica shall stop in order; answered by `stopped`. */
   | { readonly kind: "stop" }

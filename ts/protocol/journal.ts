@@ -27,7 +27,7 @@ export function account(state: ReplicaState, checkpointInterval: number, stored:
 /** Our state after `sequence` is in a durable snapshot: a restart begins there. */
 export function onSnapshotted(context: Context, sequence: Sequence): void {
   const { state } = context;
-  if (sequence <= state.snapshot || sequence > state.lastExecuted) return context.ignore("staleCheckpoint");
+  if (sequence <= state.snapshot || sequence > state.lastExecuted) return;
   state.snapshot = sequence;
   let below = state.nextLsn;
   for (const [interval, lsn] of state.firstRecords) {

@@ -175,11 +175,11 @@ export class Recovery {
     state.replayThrough = Math.max(state.snapshot, ...decided.keys()) as Sequence;
     const sequences = new Set([...decided.keys(), ...prepared.keys()]);
     for (const sequence of [...sequences].sort((a, b) => a - b)) {
-      if (sequence <= state.snapshot) continue;
-      const digest = decided.get(sequence);
+      const digest = sequence > state.snapshot ? decided.get(sequence) : undefined;
       const content = digest === undefined ? undefined : contents.get(sequence)?.get(digest);
       const decision: Decision | undefined =
         digest === undefined || content === undefined ? undefined : { ...content, digest, missing: new Set() };
+      // Also below the snapshot: the record that its checkpoint is stable may have been lost, and our COMMITs have not.
       const certificate = sequence > state.low ? prepared.get(sequence) : undefined;
       if (decision !== undefined || certificate !== undefined) this.#consensus.restore(sequence, certificate, decision);
     }

@@ -20,7 +20,6 @@ import { Context } from "./context.ts";
 import type { Action, Core, DurableState, Input } from "./core.ts";
 import { earlyHigh } from "./early-proposals.ts";
 import { Execution } from "./execution.ts";
-import { onSnapshotted } from "./journal.ts";
 import type { BundleRef, Control } from "./messages.ts";
 import { PrimaryMonitor } from "./primary-monitor.ts";
 import type { ReplicaOptions } from "./options.ts";
@@ -179,7 +178,7 @@ export class Replica implements Core {
       case "installFailed":
         return this.#transfer.onInstallFailed(input.run, input.reason);
       case "snapshotted":
-        return onSnapshotted(this.#context, input.sequence);
+        return this.#checkpoints.onSnapshotted(input.sequence);
       case "stop":
         return this.#shutdown.onStop();
       case "assembled":

@@ -9,7 +9,6 @@ import type { CheckpointManager } from "./checkpoint-manager.ts";
 import type { Context } from "./context.ts";
 import type { InstallReason, SessionSummary } from "./core.ts";
 import type { Execution } from "./execution.ts";
-import { onSnapshotted } from "./journal.ts";
 import type { RequestPool } from "./request-pool.ts";
 import { sizeOf, type Instant, type Run, type Sequence, type View } from "./types.ts";
 
@@ -47,10 +46,10 @@ export class StateTransfer {
     state.lastExecuted = sequence;
     state.executing = sequence;
     if (state.lastSeen < sequence) state.lastSeen = sequence;
-    // `installed` says that a restart would find this state: what was executed below it is replaced.
+    state.unsaved = sequence;
+    state.heldRoots.clear();
     for (const executed of state.sinceCheckpoint.keys())
       if (executed <= sequence) state.sinceCheckpoint.delete(executed);
-    onSnapshotted(this.#context, sequence);
     for (const claimed of state.decidedClaims.keys()) if (claimed <= sequence) state.decidedClaims.delete(claimed);
     this.#pool.onInstalled(sessions);
     this.#pool.followCommitted();

@@ -238,6 +238,10 @@ export interface ReplicaState {
   persistedUpTo: Lsn;
   /** Our newest durable snapshot. */
   snapshot: Sequence;
+  /** The state that was installed last and is not in a snapshot yet: until then no CHECKPOINT of ours rests on it. */
+  unsaved: Sequence | undefined;
+  /** Our own roots that wait for it. */
+  readonly heldRoots: Map<Sequence, Digest>;
   /** What a restart found executed reaches so far. */
   replayThrough: Sequence;
   /** Digests of what was handed to execution since our last `checkpoint` record. */
@@ -256,6 +260,8 @@ export interface ReplicaState {
   readonly answeredAt: Map<ReplicaId, Instant>;
   /** Peers whose STATUS shows more than we have. */
   ahead: ReplicaSet;
+  /** Up to where each peer has executed by its last STATUS. */
+  readonly executedBy: Map<ReplicaId, Sequence>;
   /** Delay of the next STATUS while nothing moves. */
   statusDelayMs: number;
   statusAt: Instant | undefined;
@@ -326,6 +332,8 @@ export function initialState(): ReplicaState {
     nextLsn: 1 as Lsn,
     persistedUpTo: 0 as Lsn,
     snapshot: 0 as Sequence,
+    unsaved: undefined,
+    heldRoots: new Map(),
     replayThrough: 0 as Sequence,
     sinceCheckpoint: new Map(),
     firstRecords: new Map(),
@@ -335,6 +343,7 @@ export function initialState(): ReplicaState {
     linked: new Set(),
     answeredAt: new Map(),
     ahead: EMPTY_SET,
+    executedBy: new Map(),
     statusDelayMs: 0,
     statusAt: undefined,
     fetches: new Map(),

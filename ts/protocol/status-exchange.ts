@@ -73,6 +73,7 @@ export class StatusExchange {
     if (answered !== undefined && now - answered < ANSWER_INTERVAL_MS)
       return this.#context.ignore("statusTooSoon", from);
     state.answeredAt.set(from, now);
+    state.executedBy.set(from, status.lastExecuted);
     if (this.#showsMore(status)) this.#onAhead(from);
     else state.ahead = without(state.ahead, setOf(from));
     this.#checkpoints.repair(from, status.lowWatermark);

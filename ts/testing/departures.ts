@@ -141,8 +141,17 @@ export class Departures {
     }
     if (record.type === "decided") store.keepBatch(record.digest, record.sequence, record.batch);
     // Our own NEW-VIEW is encoded, and kept, when it is recorded.
-    if (record.type === "viewEntered") this.keptNewView(record.newView);
+    if (record.type === "viewEntered") {
+      this.keptNewView(record.newView);
+      this.carry(record.newView);
+    }
     if (honest && (record.type === "prepared" || record.type === "stable")) this.certify(record.certificate);
+  }
+
+  private carry({ view, first, batches }: NewView): void {
+    const { id: replica, honest } = this.owner;
+    if (honest && view % this.around.options.n === replica)
+      this.around.history.see({ kind: "carried", replica, view, first, count: batches.length });
   }
 
   /** Shows a certificate to the oracles, with the signers whose signatures are really there. */

@@ -47,6 +47,14 @@ export type Observation =
       readonly after: number;
       readonly bodiesHeld: boolean;
     }
+  /** An honest primary enters a view of its own: these sequences it proposes in it by its NEW-VIEW. */
+  | {
+      readonly kind: "carried";
+      readonly replica: number;
+      readonly view: number;
+      readonly first: number;
+      readonly count: number;
+    }
   /** An honest primary chose a batch of its own for a sequence; its PRE-PREPARE follows when the digest is computed. */
   | { readonly kind: "chosen"; readonly replica: number; readonly view: number; readonly sequence: number }
   /** A vote, reply or commit event left an honest replica while its disk was durable up to `durable`. */

@@ -44,7 +44,7 @@ export class Monotone implements Checker {
 export class WithinWindow implements Checker {
   readonly invariant = 10;
   readonly name = "within the window";
-  readonly kinds = ["stable", "emitted", "restarted"] as const;
+  readonly kinds = ["stable", "emitted", "restarted", "carried"] as const;
   private readonly low = new Map<number, number>();
   private readonly made = new Set<string>();
   private readonly setting: Setting;
@@ -56,6 +56,11 @@ export class WithinWindow implements Checker {
   see(observation: Observation): string | undefined {
     if (observation.kind === "stable" || observation.kind === "restarted") {
       this.low.set(observation.replica, observation.kind === "stable" ? observation.sequence : observation.low);
+      return undefined;
+    }
+    if (observation.kind === "carried") {
+      const { replica, view, first, count } = observation;
+      for (let index = 0; index < count; index++) this.made.add(`${replica}/prePrepare/${view}/${first + index}`);
       return undefined;
     }
     if (observation.kind !== "emitted") return undefined;

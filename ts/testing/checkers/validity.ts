@@ -7,7 +7,7 @@ import { short, type Checker, type Observation } from "../history.ts";
 export class Validity implements Checker {
   readonly invariant = 3;
   readonly name = "validity";
-  readonly kinds = ["invoked", "forked", "applied", "emitted", "batch", "executed", "newView"] as const;
+  readonly kinds = ["invoked", "forked", "applied", "emitted", "batch", "executed", "carried"] as const;
   private readonly invoked = new Set<string>();
   private readonly batches = new Map<string, readonly string[]>();
   private readonly voted = new Set<string>();
@@ -34,10 +34,11 @@ export class Validity implements Checker {
         return `replica ${observation.replica} sent ${type} of ${sequence} in view ${view} without holding its bodies`;
       }
       // What a NEW-VIEW carries over is certified, and may be sent again one by one: whoever made the certificates has the bodies.
-      case "newView":
-        for (const index of observation.batches.keys())
-          this.voted.add(`${observation.replica}/prePrepare/${observation.view}/${observation.first + index}`);
+      case "carried": {
+        const { replica, view, first, count } = observation;
+        for (let index = 0; index < count; index++) this.voted.add(`${replica}/prePrepare/${view}/${first + index}`);
         return undefined;
+      }
       case "executed":
         return this.sameContent(observation.replica, observation.digest, observation.bundles);
       default:

@@ -29,15 +29,17 @@ export class OneWordPerView implements Checker {
 
 /**
  * Invariant 9: an honest replica asks for higher views only, enters none below what it asked for, and votes only in the view that
- * it has entered and not left. What it said before it may say again.
+ * it has entered and not left. What it said before it may say again. A process that comes after another one is bound by what
+ * that one made durable.
  */
 export class ViewsLeftForGood implements Checker {
   readonly invariant = 9;
   readonly name = "views are left for good";
-  readonly kinds = ["entered", "viewLeft", "viewChanged", "emitted"] as const;
+  readonly kinds = ["entered", "viewLeft", "viewChanged", "emitted", "durable", "restarted"] as const;
   private readonly entered = new Map<number, number>();
   /** The lowest view that each replica may still vote in. */
   private readonly floor = new Map<number, number>();
+  private readonly durable = new Map<number, number>();
   private readonly made = new Set<string>();
 
   see(observation: Observation): string | undefined {
@@ -60,6 +62,15 @@ export class ViewsLeftForGood implements Checker {
       }
       case "emitted":
         return this.vote(observation);
+      case "durable": {
+        const { replica, record } = observation;
+        const view = record.type === "viewLeft" ? record.target : record.type === "viewEntered" ? record.view : 0;
+        this.durable.set(replica, Math.max(view, this.durable.get(replica) ?? 0));
+        return undefined;
+      }
+      case "restarted":
+        this.floor.set(observation.replica, this.durable.get(observation.replica) ?? 0);
+        return undefined;
       default:
         return undefined;
     }

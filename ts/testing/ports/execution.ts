@@ -125,7 +125,7 @@ export class ExecutionPort {
     this.state.stable(sequence);
     if (this.roots.get(sequence) !== digest || !this.owner.prng.chance(SNAPSHOT_SHARE)) return;
     const version = this.executor.hashedVersion(sequence);
-    if (version !== undefined) this.write(sequence, version, { kind: "snapshotted", sequence });
+    if (version !== undefined) this.write(sequence, version);
   }
 
   /** For the core of a process that starts. */
@@ -164,17 +164,20 @@ export class ExecutionPort {
     this.sessions.clear();
     this.roots.clear();
     this.roots.set(sequence, digest);
-    this.write(sequence, this.executor.version(sequence), input);
+    this.owner.onInput(input);
+    this.write(sequence, this.executor.version(sequence));
     if (!this.owner.honest) return;
     this.around.history.see({ kind: "installed", replica: this.owner.id, sequence });
     this.around.history.see({ kind: "checkpointed", replica: this.owner.id, sequence, digest });
   }
 
   /** The tree of a version stays as it is; the executor may let go of the version meanwhile. */
-  private write(sequence: Sequence, version: MapVersion, input: Input): void {
+  private write(sequence: Sequence, version: MapVersion): void {
     const { tree } = version;
     if (tree === undefined) return;
-    this.owner.disk.writeSnapshot(sequence, this.executor.versionOf(tree), () => this.owner.onInput(input));
+    this.owner.disk.writeSnapshot(sequence, this.executor.versionOf(tree), () =>
+      this.owner.onInput({ kind: "snapshotted", sequence }),
+    );
   }
 
   private freeze(sequence: Sequence): void {

@@ -22,7 +22,7 @@ export interface StatePortOwner {
   readonly onInput: (input: Input) => void;
   /** A message that binds nobody. */
   readonly leave: (to: number, name: "stateFetch" | "stateNodes", frame: Uint8Array) => void;
-  /** A state has taken the place of the one before; the core hears of it when a restart would find it. */
+  /** A state has taken the place of the one before. */
   readonly onInstalled: (input: Extract<Input, { kind: "installed" }>) => void;
 }
 
