@@ -156,6 +156,17 @@ test("who has installed a state and knows that f+1 others are further asks them 
   }
 });
 
+test("a signer's claims push each other out as in the vote table, also where no checkpoint is due", (t) => {
+  const core = executedTo(4);
+  core.checkpointed(4, "root");
+  core.checkpoint(1, 4, "root");
+  for (let i = 0; i < 16; i++) core.checkpoint(1, 101 + 4 * i, "nothing");
+  core.checkpoint(0, 4, "root");
+  t.is(core.core.inspect().low, at(0), "the signature of 1 under it is not held any more");
+  core.checkpoint(2, 4, "root");
+  t.is(core.core.inspect().low, at(4));
+});
+
 test("results of execution from before the state was fetched are ignored", (t) => {
   const core = executedTo(4);
   core.propose(5, "batch 5");

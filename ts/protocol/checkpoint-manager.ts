@@ -72,13 +72,13 @@ export class CheckpointManager {
 
   onCheckpoint(from: ReplicaId, { sequence, digest }: Checkpoint): void {
     const { state, options } = this.#context;
-    if (sequence <= state.low || sequence % options.checkpointInterval !== 0) {
-      return this.#context.ignore("staleCheckpoint", from);
-    }
+    if (sequence <= state.low) return this.#context.ignore("staleCheckpoint", from);
     const known = state.checkpointClaims.get(from)?.get(sequence);
     if (known !== undefined && known !== digest) return this.#context.ignore("conflictingCheckpoint", from);
     if (known !== undefined) return;
+    // It takes a place among its signer's claims in any case: what we count has to be what the port keeps signatures of.
     this.#claim(from, sequence, digest);
+    if (sequence % options.checkpointInterval !== 0) return this.#context.ignore("staleCheckpoint", from);
     this.#stabilise(sequence);
   }
 
