@@ -1,8 +1,8 @@
 //! What a durable append costs: the journal beside the raw disk, in the same run.
 //!
-//! `cargo bench -p byzantine-journal --bench journal -- [DIR] [ROUNDS]`; DIR (default: the directory for temporary files) chooses the
-//! file system. Rounds are interleaved and medians printed, for a disk under other load varies more than the candidates
-//! do. The candidates that were not chosen are measured by `crates/journal/candidates`.
+//! `cargo bench -p byzantine-journal --bench journal -- [DIR] [ROUNDS]`; DIR (default: the directory for temporary files)
+//! chooses the file system. Rounds are interleaved and medians printed, for a disk under other load varies more than the
+//! candidates do. The candidates that were not chosen are measured by `crates/journal/candidates`.
 
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::FileExt;
@@ -25,10 +25,17 @@ pub trait Candidate {
 /// A candidate's name, and how it is begun in an empty directory.
 pub type Named = (&'static str, fn(&Path) -> Box<dyn Candidate>);
 
-/// Record lengths in bytes: a vote, and a small batch with its certificate.
-const LENGTHS: [usize; 2] = [200, 8192];
-/// Records per sync.
-const COUNTS: [usize; 3] = [1, 16, 256];
+/// Length of a record in bytes (a vote, a small batch with its certificate, a large one) and records per sync.
+const CASES: [(usize, usize); 8] = [
+    (256, 1),
+    (256, 16),
+    (256, 256),
+    (4096, 1),
+    (4096, 16),
+    (4096, 256),
+    (65536, 1),
+    (65536, 16),
+];
 /// How long each is measured per round.
 const SLICE: Duration = Duration::from_millis(300);
 /// What the raw disk writes over and over.
@@ -248,10 +255,7 @@ pub fn compare(candidates: &[Named]) {
         .get(1)
         .map_or(5, |text| text.parse().expect("a number of rounds"));
     let base = base.join(format!("byzantine-journal-bench-{}", std::process::id()));
-    for (length, count) in LENGTHS
-        .iter()
-        .flat_map(|&length| COUNTS.map(|count| (length, count)))
-    {
+    for (length, count) in CASES {
         let mut figures = vec![Vec::new(); candidates.len()];
         for _ in 0..rounds {
             for (index, (_, begin)) in candidates.iter().enumerate() {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::{DiskFailure, DiskReason};
 use crate::preparation::{Pace, Spare, prepare, unlink};
-use crate::shared::{Order, PanicReport, Shared, State};
+use crate::shared::{Order, Role, Shared, State};
 
 /// How long to wait before a full disk is asked again: somebody else may have freed space.
 const FULL_RETRY: Duration = Duration::from_secs(1);
@@ -17,7 +17,6 @@ enum Chore {
 
 /// Runs until the writer has ended.
 pub(crate) fn run(shared: &Shared) {
-    let report = PanicReport(shared);
     let mut retry_at = None;
     while let Some(chore) = next_chore(shared, retry_at) {
         match carry_out(shared, &chore) {
@@ -25,7 +24,6 @@ pub(crate) fn run(shared: &Shared) {
             Err(failure) => shared.fail(failure),
         }
     }
-    drop(report);
 }
 
 fn carry_out(shared: &Shared, chore: &Chore) -> Result<bool, DiskFailure> {
@@ -36,14 +34,14 @@ fn carry_out(shared: &Shared, chore: &Chore) -> Result<bool, DiskFailure> {
                 .counters
                 .segments_freed
                 .fetch_add(1, Ordering::Relaxed);
-            (shared.waker)();
+            shared.wake();
             Ok(false)
         }
         Chore::Prepare { number, capacity } => {
             let storage = shared.storage.as_ref();
             match prepare(storage, &shared.dir, number, capacity, &|| pace(shared)) {
                 Err(failure) if failure.reason == DiskReason::Full => {
-                    report_full(shared, true);
+                    report_full(shared);
                     Ok(true)
                 }
                 result => {
@@ -56,7 +54,7 @@ fn carry_out(shared: &Shared, chore: &Chore) -> Result<bool, DiskFailure> {
 }
 
 fn goes_on(shared: &Shared, state: &State) -> bool {
-    state.order != Order::Close && !state.ended && !shared.has_failed()
+    state.order != Order::Close && !state.ended.contains(&Role::Writer) && !shared.has_failed()
 }
 
 fn pace(shared: &Shared) -> Pace {
@@ -69,20 +67,29 @@ fn pace(shared: &Shared) -> Pace {
 }
 
 fn hand_over(shared: &Shared, spare: Option<Spare>) {
+    let Some(spare) = spare else {
+        return;
+    };
     let mut state = shared.state();
-    let capacity = spare.as_ref().map_or(0, |spare| spare.capacity);
-    state.spare = spare;
     // The writer may have asked for a larger one meanwhile.
-    state.wanted.take_if(|(_, wanted)| *wanted <= capacity);
+    state
+        .wanted
+        .take_if(|(_, wanted)| *wanted <= spare.capacity);
+    state.spare = Some(spare);
+    state.full = false;
+    shared
+        .counters
+        .segments_prepared
+        .fetch_add(1, Ordering::Relaxed);
     shared.work.notify_one();
     drop(state);
-    report_full(shared, false);
+    shared.wake();
 }
 
-fn report_full(shared: &Shared, full: bool) {
-    let changed = std::mem::replace(&mut shared.state().full, full) != full;
-    if changed {
-        (shared.waker)();
+fn report_full(shared: &Shared) {
+    let was_full = std::mem::replace(&mut shared.state().full, true);
+    if !was_full {
+        shared.wake();
     }
 }
 

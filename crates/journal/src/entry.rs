@@ -4,6 +4,9 @@ use crate::item::item_bytes;
 
 /// Length of a release's payload in bytes.
 const RELEASE_BYTES: usize = 8;
+/// Bytes of a release's item. Behind every record there is room for one in the same segment: a release must not need a
+/// new segment, for on a full disk it is what makes room for one.
+pub(crate) const RELEASE_ITEM_BYTES: usize = item_bytes(RELEASE_BYTES);
 
 /// What the journal writes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,8 +24,8 @@ pub enum Wrote {
     Group {
         /// Records in it.
         records: u64,
-        /// Bytes of their payloads.
-        payload_bytes: usize,
+        /// Bytes of their items, as [`crate::QUEUE_BYTES_MAX`] counts them.
+        record_bytes: usize,
         /// Bytes written, headers included.
         bytes: usize,
         /// Segments that may be removed now, the oldest first.
@@ -38,19 +41,27 @@ pub enum Wrote {
 }
 
 impl Entry {
-    /// Bytes of a record's payload.
-    pub(crate) fn payload_bytes(&self) -> usize {
+    /// Bytes of its item.
+    pub(crate) fn bytes(&self) -> usize {
         match self {
-            Self::Record(payload) => payload.len(),
+            Self::Record(payload) => item_bytes(payload.len()),
+            Self::Release(_) => RELEASE_ITEM_BYTES,
+        }
+    }
+
+    /// Bytes that it takes in the queue; releases are not queued.
+    pub(crate) fn queued_bytes(&self) -> usize {
+        match self {
+            Self::Record(_) => self.bytes(),
             Self::Release(_) => 0,
         }
     }
 
-    /// Bytes of its item.
-    pub(crate) fn bytes(&self) -> usize {
-        item_bytes(match self {
-            Self::Record(payload) => payload.len(),
-            Self::Release(_) => RELEASE_BYTES,
-        })
+    /// Bytes that must be free in a segment for it to be written there.
+    pub(crate) fn room(&self) -> usize {
+        match self {
+            Self::Record(_) => self.bytes() + RELEASE_ITEM_BYTES,
+            Self::Release(_) => self.bytes(),
+        }
     }
 }

@@ -48,6 +48,8 @@ pub enum DiskReason {
     Full,
     /// The file system is read-only.
     ReadOnly,
+    /// A thread of the journal or its waker panicked: nothing more becomes durable, or nobody is told.
+    Panicked,
 }
 
 /// What the disk refused, and why.
@@ -127,6 +129,13 @@ impl DiskFailure {
             detail: format!("{what}: {error}"),
         }
     }
+
+    pub(crate) fn panicked(who: &str) -> Self {
+        Self {
+            reason: DiskReason::Panicked,
+            detail: who.to_owned(),
+        }
+    }
 }
 
 /// Names what was tried when an input or output call failed.
@@ -203,6 +212,7 @@ impl fmt::Display for DiskFailure {
             DiskReason::ReadFailed => "a read failed",
             DiskReason::Full => "the disk is full",
             DiskReason::ReadOnly => "the file system is read-only",
+            DiskReason::Panicked => "the program panicked",
         };
         write!(formatter, "{reason} ({})", self.detail)
     }

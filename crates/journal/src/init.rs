@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::error::{Attempted, InitError};
 use crate::identity::{Identity, LIFE_BYTES};
-use crate::layout::{LOCK, MARKER, segment_name, segment_number, snapshot_sequence};
+use crate::layout::{CLEAN_STOP, LOCK, MARKER, segment_name, segment_number, snapshot_sequence};
 use crate::marker::{Marker, Origin};
 use crate::storage::{Access, Storage, StorageLock};
 
@@ -33,7 +33,9 @@ pub fn init(
     for name in names {
         // An `init` that did not end leaves the first segment empty.
         let unfinished = name == first && is_empty(storage, &dir.join(&name)).reading(&name)?;
-        let ours = segment_number(&name).is_some() || snapshot_sequence(&name).is_some();
+        let ours = segment_number(&name).is_some()
+            || snapshot_sequence(&name).is_some()
+            || name == CLEAN_STOP;
         if ours && !unfinished {
             return Err(InitError::NotEmpty(name));
         }

@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use crate::clean_stop::JournalEnd;
-use crate::error::{Damage, OpenError, Place};
+use crate::error::{Damage, DiskFailure, OpenError};
 use crate::identity::Identity;
 use crate::item::{ItemHeader, item_bytes, payload};
 use crate::layout::segment_name;
@@ -53,8 +53,8 @@ pub struct SegmentReport {
 /// One item of a segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ItemReport {
-    /// Where it begins.
-    pub place: Place,
+    /// Where it begins, in bytes from the start of the file.
+    pub offset: u64,
     /// Its header.
     pub header: ItemHeader,
     /// What is wrong with it; none if it is sound and follows the item before it. A mark that a later item wrote over in
@@ -84,11 +84,11 @@ pub fn inspect(storage: &dyn Storage, dir: &Path) -> Result<Inspection, OpenErro
     })
 }
 
-/// Numbers of the segment files, ascending.
+/// Numbers of the segment files that are there, ascending; [`inspect`] names one that is missing between them.
 ///
 /// # Errors
-/// [`OpenError::Corrupt`] names the first one missing.
-pub fn segments(storage: &dyn Storage, dir: &Path) -> Result<Vec<u64>, OpenError> {
+/// [`DiskFailure`] where the directory cannot be read.
+pub fn segments(storage: &dyn Storage, dir: &Path) -> Result<Vec<u64>, DiskFailure> {
     numbers(storage, dir)
 }
 
@@ -130,10 +130,7 @@ fn items(segment: &Segment<'_>, header: Option<SegmentHeader>) -> Vec<ItemReport
             .is_some_and(|cursor| cursor.offset == offset);
         let mut report = |damage| {
             reports.push(ItemReport {
-                place: Place {
-                    file: segment_name(segment.number),
-                    offset: offset as u64,
-                },
+                offset: offset as u64,
                 header,
                 damage,
             });

@@ -79,7 +79,7 @@ impl Position<'_> {
 }
 
 /// Bytes of an item with a payload of `length` bytes.
-pub(crate) fn item_bytes(length: usize) -> usize {
+pub(crate) const fn item_bytes(length: usize) -> usize {
     ITEM_HEADER_BYTES + length.next_multiple_of(ALIGNMENT)
 }
 
@@ -118,9 +118,8 @@ pub(crate) fn decode(segment: &[u8], position: Position<'_>) -> Option<ItemHeade
     }
     let length = u32_at(header, 0);
     let synced = u32_at(header, 4);
-    let end = position.offset + item_bytes(length as usize);
     if length as usize > RECORD_BYTES_MAX
-        || end > segment.len()
+        || item_bytes(length as usize) > segment.len() - position.offset
         || synced as usize > position.offset
     {
         return None;

@@ -15,13 +15,14 @@ use crate::item::RECORD_BYTES_MAX;
 use crate::log::Log;
 use crate::preparation::{SEGMENT_BYTES, SEGMENT_BYTES_MAX};
 use crate::recovery::Recovery;
-use crate::shared::{Order, Shared, State, Waker};
+use crate::shared::{End, Order, Role, Shared, State, Waker};
 use crate::status::{STALL_AFTER, Statistics, Status};
 use crate::storage::Storage;
 use crate::survey::LSN_MAX;
 use crate::writer;
 
-/// Most bytes of payloads that wait to become durable: what a window of large batches can bring while the disk stalls.
+/// Most bytes of records, their headers included, that wait to become durable: what a window of large batches can bring
+/// while the disk stalls.
 pub const QUEUE_BYTES_MAX: usize = 256 << 20;
 
 /// The smallest segment that can be configured, in bytes.
@@ -123,19 +124,20 @@ impl Journal {
             shared: Arc::clone(&shared),
             threads: Vec::with_capacity(2),
         };
+        journal.spawn(Role::Chores, chores::run).writing("thread")?;
         journal
-            .spawn("journal-chores", chores::run)
-            .writing("thread")?;
-        journal
-            .spawn("journal-writer", move |shared| writer::run(shared, log))
+            .spawn(Role::Writer, move |shared| writer::run(shared, log))
             .writing("thread")?;
         Ok((journal, recovery))
     }
 
-    fn spawn(&mut self, name: &str, run: impl FnOnce(&Shared) + Send + 'static) -> io::Result<()> {
+    fn spawn(&mut self, role: Role, run: impl FnOnce(&Shared) + Send + 'static) -> io::Result<()> {
         let shared = Arc::clone(&self.shared);
-        let builder = thread::Builder::new().name(name.to_owned());
-        self.threads.push(builder.spawn(move || run(&shared))?);
+        let builder = thread::Builder::new().name(role.thread_name().to_owned());
+        self.threads.push(builder.spawn(move || {
+            let _end = End::new(&shared, role);
+            run(&shared);
+        })?);
         Ok(())
     }
 
@@ -163,12 +165,13 @@ impl Journal {
                 found: lsn,
             });
         }
-        if state.queued_bytes + payload.len() > QUEUE_BYTES_MAX {
+        let record = Entry::Record(payload);
+        if state.queued_bytes + record.queued_bytes() > QUEUE_BYTES_MAX {
             return Err(AppendError::QueueFull);
         }
         state.next_lsn += 1;
-        state.queued_bytes += payload.len();
-        state.queue.push_back(Entry::Record(payload));
+        state.queued_bytes += record.queued_bytes();
+        state.queue.push_back(record);
         drop(state);
         self.shared.work.notify_one();
         Ok(())
@@ -196,7 +199,7 @@ impl Journal {
             return Status::Failed(failure.clone());
         }
         let state = self.shared.state();
-        if state.ended || state.order == Order::Close {
+        if state.ended.contains(&Role::Writer) || state.order == Order::Close {
             return Status::Stopped;
         }
         if state.full {
@@ -222,7 +225,8 @@ impl Journal {
 
     /// Stops cleanly: makes everything that is queued durable, and then writes the marker with what the replica must
     /// know to vote on at its next start. Nothing that binds may leave once this was called, whatever it returns.
-    /// Blocks for at most `within`.
+    /// Blocks for at most `within`. The lock is free once this returned, unless the disk holds up what was done in the
+    /// background: then as soon as that ends.
     ///
     /// # Errors
     /// [`StopError`]: the stop is not known to be clean.
@@ -233,14 +237,14 @@ impl Journal {
             });
         }
         let ended = self.order(Order::Stop(payload), Some(within));
-        if let Some(failure) = self.shared.failure.get() {
-            return Err(StopError::Failed(failure.clone()));
+        if ended.len() == self.threads.len() {
+            self.join();
         }
-        if !ended {
-            return Err(StopError::TimedOut);
+        match self.shared.failure.get() {
+            Some(failure) => Err(StopError::Failed(failure.clone())),
+            None if ended.contains(&Role::Writer) => Ok(()),
+            None => Err(StopError::TimedOut),
         }
-        self.join();
-        Ok(())
     }
 
     /// Ends the threads after the group at hand and waits for them; as a crash, for what is queued behind it.
@@ -249,23 +253,23 @@ impl Journal {
         self.join();
     }
 
-    /// Gives an order and waits until the writer has ended, or for `within`; returns whether it has.
-    fn order(&self, order: Order, within: Option<Duration>) -> bool {
+    /// Gives an order and waits until both threads have ended, or for `within`; returns which have.
+    fn order(&self, order: Order, within: Option<Duration>) -> Vec<Role> {
         let deadline = within.map(|within| Instant::now() + within);
         let mut state = self.shared.state();
         state.order = order;
         self.shared.work.notify_all();
         self.shared.chores.notify_all();
-        while !state.ended {
+        while state.ended.len() < self.threads.len() {
             state = match deadline {
                 None => self.shared.wait(&self.shared.end, state),
                 Some(deadline) => match deadline.checked_duration_since(Instant::now()) {
                     Some(left) => self.shared.wait_for(&self.shared.end, state, left),
-                    None => return false,
+                    None => break,
                 },
             };
         }
-        true
+        state.ended.clone()
     }
 
     fn join(&mut self) {

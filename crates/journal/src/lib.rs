@@ -12,7 +12,7 @@
 //!
 //! The crate knows neither Node.js nor an asynchronous runtime. A journal has two threads: one writes and syncs, the
 //! other prepares segments ahead of need and removes released ones. `DECISION.md` says why it is written here and not
-//! taken from elsewhere, with the figures.
+//! taken from elsewhere, with the figures; `README.md` shows a replica's life with it, call by call.
 //!
 //! # The data directory
 //!
@@ -44,6 +44,9 @@
 //! which everything was durable when the item was written. Kinds: 1 a record, with the next log sequence number; 2 a
 //! release, with the number below which records are not needed (u64), durable before a segment is removed; 3 a mark,
 //! which says that all before it is durable and which the next item overwrites.
+//!
+//! Behind every record a segment has room for one release: a release must not need a new segment, for on a full disk it
+//! is what makes room for one.
 //!
 //! A segment is filled with zeros, synced and named durably before it is used, so that writing into it changes data
 //! alone. The next one is prepared when the first group of a segment is synced. Records of a group are written at once
@@ -78,6 +81,7 @@ mod layout;
 mod log;
 mod marker;
 mod preparation;
+mod reason;
 mod records;
 mod recovery;
 mod scan;
@@ -91,6 +95,11 @@ mod storage;
 mod survey;
 mod writer;
 
+/// The example of the README is run.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 pub use clean_stop::CLEAN_STOP_BYTES_MAX;
 pub use disk::Disk;
 pub use entry::{Entry, Wrote};
@@ -102,6 +111,7 @@ pub use journal::{AppendError, Journal, Options, QUEUE_BYTES_MAX, SEGMENT_BYTES_
 pub use log::{GROUP_BYTES_MAX, Log};
 pub use marker::{Marker, Origin};
 pub use preparation::{Pace, SEGMENT_BYTES, SEGMENT_BYTES_MAX, Spare, prepare, unlink};
+pub use reason::Reason;
 pub use records::{Record, Records};
 pub use recovery::{Recovery, Torn};
 pub use segment::{HeaderFault, SegmentHeader};

@@ -125,20 +125,20 @@ impl Log {
         queue: &mut VecDeque<Entry>,
         spare: &mut Option<Spare>,
     ) -> Result<Wrote, DiskFailure> {
-        let first = queue.front().expect("a group has an entry").bytes();
+        let first = queue.front().expect("a group has an entry");
         if !self.fits(first) {
-            match spare.take_if(|spare| HEADER_BYTES + first <= spare.capacity as usize) {
+            match spare.take_if(|spare| HEADER_BYTES + first.room() <= spare.capacity as usize) {
                 Some(spare) => self.activate(spare),
                 None => {
                     return Ok(Wrote::Wants {
                         number: self.next_number,
-                        length: first - ITEM_HEADER_BYTES,
+                        length: first.bytes() - ITEM_HEADER_BYTES,
                     });
                 }
             }
         }
         let (entries, lsn, chain) = self.fill(queue);
-        let payload_bytes = queue.iter().take(entries).map(Entry::payload_bytes).sum();
+        let record_bytes = queue.iter().take(entries).map(Entry::queued_bytes).sum();
         let active = self.active.as_mut().expect("the group fits somewhere");
         let name = segment_name(active.number);
         active
@@ -155,7 +155,7 @@ impl Log {
         }
         Ok(Wrote::Group {
             records,
-            payload_bytes,
+            record_bytes,
             bytes,
             freed: self.free(queue.drain(..entries)),
         })
@@ -207,10 +207,10 @@ impl Log {
         clean_stop::write(self.storage.as_ref(), &self.dir, &end, payload)
     }
 
-    fn fits(&self, bytes: usize) -> bool {
+    fn fits(&self, entry: &Entry) -> bool {
         self.active
             .as_ref()
-            .is_some_and(|active| active.offset + bytes <= active.capacity)
+            .is_some_and(|active| active.offset + entry.room() <= active.capacity)
     }
 
     fn activate(&mut self, spare: Spare) {
@@ -246,7 +246,7 @@ impl Log {
         }
         let (mut entries, mut lsn, mut chain) = (0, self.next_lsn - 1, self.chain);
         for entry in queue {
-            let end = self.buffer.len() + entry.bytes();
+            let end = self.buffer.len() + entry.room();
             if start + end > active.capacity || (entries > 0 && end > GROUP_BYTES_MAX) {
                 break;
             }

@@ -5,6 +5,7 @@
 
 use std::path::Path;
 
+use crate::entry::RELEASE_ITEM_BYTES;
 use crate::error::{Attempted, DiskFailure};
 use crate::item::{RECORD_BYTES_MAX, item_bytes};
 use crate::layout::segment_name;
@@ -16,16 +17,16 @@ use crate::storage::{Access, Storage, StorageFile};
 pub const SEGMENT_BYTES: u32 = 8 << 20;
 
 /// A segment for one large record is as long as that; never longer than this.
-pub const SEGMENT_BYTES_MAX: u32 =
-    (HEADER_BYTES + item_bytes_of_largest()).next_multiple_of(PAGE_BYTES) as u32;
+pub const SEGMENT_BYTES_MAX: u32 = bytes_for(RECORD_BYTES_MAX) as u32;
 
 /// Zeros are written in slices of this many bytes, each synced, so that no sync of records queues behind a large one.
 const SLICE_BYTES: usize = 512 << 10;
 
 const PAGE_BYTES: usize = 4096;
 
-const fn item_bytes_of_largest() -> usize {
-    crate::item::ITEM_HEADER_BYTES + RECORD_BYTES_MAX
+/// Bytes of a segment for one record with a payload of `length` bytes and the release behind it.
+const fn bytes_for(length: usize) -> usize {
+    (HEADER_BYTES + item_bytes(length) + RELEASE_ITEM_BYTES).next_multiple_of(PAGE_BYTES)
 }
 
 /// A segment that is prepared and not yet in use.
@@ -48,11 +49,11 @@ pub enum Pace {
 
 /// Capacity of a segment of usually `segment_bytes` whose first record has a payload of `length` bytes.
 pub(crate) fn capacity_for(segment_bytes: u32, length: usize) -> u32 {
-    let needed = (HEADER_BYTES + item_bytes(length)).next_multiple_of(PAGE_BYTES);
-    segment_bytes.max(needed as u32)
+    segment_bytes.max(bytes_for(length) as u32)
 }
 
-/// Prepares segment `number` with at least `capacity` bytes; none is returned once the pace is to stop. Doing it again, after a crash or with more bytes, goes on where it ended.
+/// Prepares segment `number` with at least `capacity` bytes; none is returned once the pace is to stop. Doing it again,
+/// after a crash or with more bytes, goes on where it ended.
 pub fn prepare(
     storage: &dyn Storage,
     dir: &Path,

@@ -1,19 +1,21 @@
 //! What the handle and the two threads of a journal share.
 
 use std::collections::VecDeque;
+use std::panic::{self, AssertUnwindSafe};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::entry::Entry;
-use crate::error::{DiskFailure, DiskReason};
+use crate::error::DiskFailure;
 use crate::preparation::Spare;
 use crate::status::{BusySince, Counters};
 use crate::storage::{Storage, StorageLock};
 
-/// Called after records became durable, after a segment was removed, and when the status changed. It must not block: it
-/// runs on the journal's threads.
+/// Called after records became durable, after a segment was prepared or removed, and when the status changed, but for
+/// the beginning of a stall, which only [`crate::Journal::status`] tells. It runs on the journal's threads: it must not
+/// block, and if it panics the journal has failed.
 pub type Waker = Arc<dyn Fn() + Send + Sync>;
 
 /// What the handle wants of the threads.
@@ -24,6 +26,22 @@ pub(crate) enum Order {
     Stop(Vec<u8>),
     /// End after the group at hand; what is queued behind it is dropped.
     Close,
+}
+
+/// What a thread of the journal does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    Writer,
+    Chores,
+}
+
+impl Role {
+    pub(crate) fn thread_name(self) -> &'static str {
+        match self {
+            Self::Writer => "journal-writer",
+            Self::Chores => "journal-chores",
+        }
+    }
 }
 
 pub(crate) struct State {
@@ -44,8 +62,9 @@ pub(crate) struct State {
     pub(crate) full: bool,
     /// Segments to remove, the oldest first.
     pub(crate) freed: VecDeque<u64>,
-    /// The writer has ended; after [`Order::Stop`] and without a failure, the marker is written.
-    pub(crate) ended: bool,
+    /// The threads that have ended. Where the writer did so after [`Order::Stop`] and without a failure, the marker is
+    /// written.
+    pub(crate) ended: Vec<Role>,
 }
 
 impl State {
@@ -61,7 +80,7 @@ pub(crate) struct Shared {
     pub(crate) storage: Arc<dyn Storage>,
     pub(crate) dir: PathBuf,
     pub(crate) segment_bytes: u32,
-    pub(crate) waker: Waker,
+    waker: Waker,
     /// Held until the last thread has ended: nobody else may open the directory while one could still write.
     pub(crate) _lock: Arc<dyn StorageLock>,
     state: Mutex<State>,
@@ -104,7 +123,7 @@ impl Shared {
                 writer_waits: false,
                 full: false,
                 freed: VecDeque::new(),
-                ended: false,
+                ended: Vec::with_capacity(2),
             }),
             work: Condvar::new(),
             chores: Condvar::new(),
@@ -150,14 +169,25 @@ impl Shared {
 
     /// The first failure is the journal's end.
     pub(crate) fn fail(&self, failure: DiskFailure) {
+        self.record(failure);
+        self.wake();
+    }
+
+    fn record(&self, failure: DiskFailure) {
         let _ = self.failure.set(failure);
         // Under the lock, so that nobody misses it between looking and waiting.
-        let state = self.state();
+        let _state = self.state();
         self.work.notify_all();
         self.chores.notify_all();
         self.end.notify_all();
-        drop(state);
-        (self.waker)();
+    }
+
+    /// Says that something changed. A waker that panics fails the journal: its owner would wait for ever.
+    pub(crate) fn wake(&self) {
+        let woken = panic::catch_unwind(AssertUnwindSafe(|| (self.waker)()));
+        if woken.is_err() {
+            self.record(DiskFailure::panicked("the waker"));
+        }
     }
 
     pub(crate) fn persisted(&self) -> u64 {
@@ -165,16 +195,30 @@ impl Shared {
     }
 }
 
-/// Reports a thread that panicked: a writer that silently ended would look like a disk that takes its time.
-pub(crate) struct PanicReport<'a>(pub(crate) &'a Shared);
+/// Reports that a thread has ended, also by a panic: a writer that silently ended would look like a disk that takes its
+/// time.
+pub(crate) struct End<'a> {
+    shared: &'a Shared,
+    role: Role,
+}
 
-impl Drop for PanicReport<'_> {
+impl<'a> End<'a> {
+    pub(crate) fn new(shared: &'a Shared, role: Role) -> Self {
+        Self { shared, role }
+    }
+}
+
+impl Drop for End<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.0.fail(DiskFailure {
-                reason: DiskReason::WriteFailed,
-                detail: "a thread of the journal panicked".to_owned(),
-            });
+            let failure = DiskFailure::panicked(self.role.thread_name());
+            self.shared.record(failure);
         }
+        let mut state = self.shared.state();
+        state.ended.push(self.role);
+        self.shared.chores.notify_all();
+        self.shared.end.notify_all();
+        drop(state);
+        self.shared.wake();
     }
 }

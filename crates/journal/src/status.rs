@@ -47,6 +47,8 @@ pub struct Statistics {
     pub sync_buckets: [u64; SYNC_BUCKETS],
     /// Times that the writer had to wait for a segment to be prepared.
     pub spare_waits: u64,
+    /// Segments prepared ahead of need.
+    pub segments_prepared: u64,
     /// Segments removed.
     pub segments_freed: u64,
     /// Bytes of records that are appended and not yet durable.
@@ -62,6 +64,7 @@ pub(crate) struct Counters {
     pub(crate) sync_nanos: AtomicU64,
     pub(crate) sync_buckets: [AtomicU64; SYNC_BUCKETS],
     pub(crate) spare_waits: AtomicU64,
+    pub(crate) segments_prepared: AtomicU64,
     pub(crate) segments_freed: AtomicU64,
 }
 
@@ -86,6 +89,7 @@ impl Counters {
             sync_time: Duration::from_nanos(load(&self.sync_nanos)),
             sync_buckets: std::array::from_fn(|bucket| load(&self.sync_buckets[bucket])),
             spare_waits: load(&self.spare_waits),
+            segments_prepared: load(&self.segments_prepared),
             segments_freed: load(&self.segments_freed),
             queued_bytes,
         }

@@ -8,7 +8,7 @@
 use std::path::Path;
 
 use crate::clean_stop::{self, JournalEnd};
-use crate::error::{Attempted, Damage, OpenError};
+use crate::error::{Attempted, Damage, DiskFailure, OpenError};
 use crate::item::{ITEM_HEADER_BYTES, ItemKind};
 use crate::layout::{segment_name, segment_number, u64_at};
 use crate::marker::Marker;
@@ -73,8 +73,8 @@ pub(crate) fn load(storage: &dyn Storage, dir: &Path, number: u64) -> Result<Vec
     }
 }
 
-/// Numbers of the segments, ascending; a gap is refused.
-pub(crate) fn numbers(storage: &dyn Storage, dir: &Path) -> Result<Vec<u64>, OpenError> {
+/// Numbers of the segments that are there, ascending.
+pub(crate) fn numbers(storage: &dyn Storage, dir: &Path) -> Result<Vec<u64>, DiskFailure> {
     let names = storage.list(dir).reading("data directory")?;
     let mut numbers: Vec<u64> = names
         .iter()
@@ -82,10 +82,15 @@ pub(crate) fn numbers(storage: &dyn Storage, dir: &Path) -> Result<Vec<u64>, Ope
         .filter(|&number| number > 0)
         .collect();
     numbers.sort_unstable();
+    Ok(numbers)
+}
+
+/// A journal without a segment has vanished, and one with a gap has lost what was in it.
+fn require_dense(numbers: &[u64]) -> Result<(), OpenError> {
     let missing = match numbers.windows(2).find(|pair| pair[0] + 1 != pair[1]) {
         Some(gap) => gap[0] + 1,
         None if numbers.is_empty() => 1,
-        None => return Ok(numbers),
+        None => return Ok(()),
     };
     Err(OpenError::corrupt(
         segment_name(missing),
@@ -110,7 +115,9 @@ impl Survey {
             chain: 0,
             clean_stop: None,
         };
-        for number in numbers(storage, dir)? {
+        let numbers = numbers(storage, dir)?;
+        require_dense(&numbers)?;
+        for number in numbers {
             let bytes = load(storage, dir, number)?;
             survey.visit(&Segment {
                 bytes: &bytes,

@@ -8,7 +8,7 @@ use crate::entry::{Entry, Wrote};
 use crate::error::DiskFailure;
 use crate::log::Log;
 use crate::preparation::capacity_for;
-use crate::shared::{Order, PanicReport, Shared};
+use crate::shared::{Order, Shared};
 
 /// What the writer does next.
 enum Turn {
@@ -19,15 +19,9 @@ enum Turn {
 
 /// Runs until it is told to end or the disk fails.
 pub(crate) fn run(shared: &Shared, log: Log) {
-    let report = PanicReport(shared);
     if let Err(failure) = write_all(shared, log) {
         shared.fail(failure);
     }
-    drop(report);
-    shared.state().ended = true;
-    shared.chores.notify_all();
-    shared.end.notify_all();
-    (shared.waker)();
 }
 
 fn write_all(shared: &Shared, mut log: Log) -> Result<(), DiskFailure> {
@@ -52,7 +46,7 @@ fn next_turn(shared: &Shared, log: &Log, queue: &mut VecDeque<Entry>) -> Turn {
     loop {
         queue.append(&mut state.queue);
         if let Some(below) = state.release.take_if(|below| log.frees(*below)) {
-            queue.push_back(Entry::Release(below));
+            release(queue, below);
         }
         // A failure of the preparing thread is the writer's as well.
         if state.order == Order::Close || shared.has_failed() {
@@ -68,6 +62,14 @@ fn next_turn(shared: &Shared, log: &Log, queue: &mut VecDeque<Entry>) -> Turn {
     }
 }
 
+/// Before all that waits: it speaks of durable records only, and may be what makes room for the others.
+fn release(queue: &mut VecDeque<Entry>, below: u64) {
+    match queue.front_mut() {
+        Some(Entry::Release(queued)) => *queued = below.max(*queued),
+        _ => queue.push_front(Entry::Release(below)),
+    }
+}
+
 fn write_group(
     shared: &Shared,
     log: &mut Log,
@@ -80,19 +82,22 @@ fn write_group(
     let wrote = log.write(queue, &mut spare);
     let took = begun.elapsed();
     shared.busy.end();
-    shared.state().spare = spare;
+    // Where it was not there yet it may have been prepared meanwhile.
+    if spare.is_some() {
+        shared.state().spare = spare;
+    }
     match wrote? {
-        Wrote::Wants { number, length } => {
-            await_spare(shared, number, capacity_for(shared.segment_bytes, length));
+        Wrote::Wants { length, .. } => {
+            await_spare(shared, log, capacity_for(shared.segment_bytes, length));
         }
         Wrote::Group {
             records,
-            payload_bytes,
+            record_bytes,
             bytes,
             freed,
         } => {
             shared.counters.group(records, bytes, took);
-            publish(shared, log.next_lsn() - 1, payload_bytes);
+            publish(shared, log.next_lsn() - 1, record_bytes);
             ask_for_chores(shared, log, freed, number != log.next_number());
             mark_if_idle(shared, log, queue)?;
         }
@@ -100,10 +105,10 @@ fn write_group(
     Ok(())
 }
 
-fn publish(shared: &Shared, persisted: u64, payload_bytes: usize) {
-    shared.state().queued_bytes -= payload_bytes;
+fn publish(shared: &Shared, persisted: u64, record_bytes: usize) {
+    shared.state().queued_bytes -= record_bytes;
     if shared.persisted.swap(persisted, Ordering::AcqRel) != persisted {
-        (shared.waker)();
+        shared.wake();
     }
 }
 
@@ -134,14 +139,18 @@ fn mark_if_idle(
     marked
 }
 
-/// Asks for the next segment and waits until it is there, or there is no use in waiting.
-fn await_spare(shared: &Shared, number: u64, capacity: u32) {
+/// Asks for the next segment and waits until it is there, or something else is to be done first.
+fn await_spare(shared: &Shared, log: &Log, capacity: u32) {
     shared.counters.spare_waits.fetch_add(1, Ordering::Relaxed);
     shared.busy.begin(Instant::now());
     let mut state = shared.state();
     state.writer_waits = true;
-    while !state.has_spare(capacity) && state.order != Order::Close && !shared.has_failed() {
-        state.wanted = Some((number, capacity));
+    while !state.has_spare(capacity)
+        && !state.release.is_some_and(|below| log.frees(below))
+        && state.order != Order::Close
+        && !shared.has_failed()
+    {
+        state.wanted = Some((log.next_number(), capacity));
         shared.chores.notify_one();
         state = shared.wait(&shared.work, state);
     }

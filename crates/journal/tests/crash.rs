@@ -9,9 +9,10 @@ use support::disk::SimulatedDisk;
 use support::fault::{Fault, Harm};
 use support::inode::{TEARS, Tear};
 use support::replica::{Replica, SEGMENT, records};
+use support::soak::rounds;
 
-/// Schedules; each is crashed at every one of its calls.
-const SCHEDULES: u64 = 40;
+/// Schedules of each test; each is crashed at every one of its calls.
+const SCHEDULES: u64 = 12;
 /// Steps of a schedule.
 const STEPS: usize = 14;
 
@@ -139,13 +140,14 @@ fn calls_of(seed: u64) -> u64 {
 
 fn crash_everywhere(tear: Tear) {
     let mut crashes = 0;
-    for seed in 0..SCHEDULES {
+    let schedules = rounds(SCHEDULES);
+    for seed in 0..schedules {
         for call in 0..calls_of(seed) {
             crashes += crash_at(seed, call, tear);
         }
     }
     println!("{tear:?}: {crashes} crashes");
-    assert!(crashes > 10_000, "{crashes} crashes");
+    assert!(crashes > 250 * schedules, "{crashes} crashes");
 }
 
 #[test]

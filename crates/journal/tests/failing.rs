@@ -3,16 +3,19 @@
 mod support;
 
 use std::io::ErrorKind;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use byzantine_journal::{
-    AppendError, CLEAN_STOP_BYTES_MAX, DiskReason, Journal, OpenError, Options, STALL_AFTER,
-    Status, StopError,
+    AppendError, CLEAN_STOP_BYTES_MAX, DiskReason, Journal, OpenError, Options, Origin,
+    STALL_AFTER, Status, StopError, init,
 };
+use support::disk::SimulatedDisk;
 use support::fault::{Call, Fault, Harm};
-use support::replica::{IDENTITY, dir};
-use support::running::{FIRST, PATIENCE, Running, start};
-
+use support::replica::{IDENTITY, dir, has, path};
+use support::running::{FIRST, PATIENCE, Running, SECOND, open, start};
 #[test]
 fn a_failed_sync_is_final_and_nothing_is_reported_afterwards() {
     let running = start();
@@ -114,6 +117,90 @@ fn a_full_disk_is_reported_while_it_lasts_and_loses_nothing() {
     running.disk.set_free(None);
     running.until_persisted(100);
     assert_eq!(running.status(), Status::Running);
+}
+
+/// A release needs a few bytes itself; without room kept for it a full disk would stay full for ever.
+#[test]
+fn a_release_makes_room_on_a_full_disk_while_records_wait_for_it() {
+    let running = start();
+    for lsn in 1..=100 {
+        running.append(lsn);
+    }
+    // Four segments hold them, and the next one is prepared.
+    running
+        .bell
+        .until(|| running.journal.statistics().segments_prepared == 5);
+    running.disk.set_free(Some(0));
+    let waits = running.journal.statistics().spare_waits;
+    for lsn in 101..=300 {
+        running.append(lsn);
+    }
+    running.eventually(|| running.journal.statistics().spare_waits > waits);
+    let persisted = running.journal.persisted_up_to();
+    assert!(persisted < 300, "{persisted} records in two segments");
+    running.journal.release(persisted + 1);
+    running
+        .bell
+        .until(|| running.journal.statistics().segments_freed > 1);
+    assert_eq!(running.journal.persisted_up_to(), persisted);
+    running.disk.set_free(None);
+    running.until_persisted(300);
+    let disk = running.disk.clone();
+    running.journal.close();
+    let (_running, recovery) = open(&disk);
+    assert_eq!(
+        (recovery.first_lsn, recovery.last_lsn),
+        (persisted + 1, 300)
+    );
+}
+
+/// A journal whose owner is never told that records are durable is of no use, and must not take the process along.
+#[test]
+fn a_waker_that_panics_is_the_end_of_the_journal_and_of_nothing_else() {
+    let disk = SimulatedDisk::new(1);
+    init(&disk, &dir(), &IDENTITY, Origin::Genesis).expect("a good disk");
+    let armed = Arc::new(AtomicBool::new(false));
+    let panics = Arc::clone(&armed);
+    let options = Options {
+        waker: Arc::new(move || assert!(!panics.load(Ordering::Acquire), "a bad waker")),
+        ..Options::default()
+    };
+    let (journal, _) =
+        Journal::open(&dir(), &IDENTITY, disk.storage(), options).expect("a good disk");
+    armed.store(true, Ordering::Release);
+    journal.append(1, vec![1]).expect("queued");
+    let stopped = journal.clean_stop(Vec::new(), PATIENCE);
+    let Err(StopError::Failed(failure)) = stopped else {
+        panic!("{stopped:?}");
+    };
+    assert_eq!(failure.reason, DiskReason::Panicked);
+    assert!(failure.detail.contains("waker"), "{failure}");
+    assert!(!has(&disk, &path("clean-stop")));
+    open(&disk);
+}
+
+#[test]
+fn a_clean_stop_does_not_wait_longer_than_told_for_what_runs_beside_it() {
+    let running = start();
+    running
+        .disk
+        .inject(Fault::next(Call::Sync, SECOND, Harm::Hold));
+    running.settle();
+    running.disk.wait_for_held();
+    let Running { disk, journal, .. } = running;
+    let (report, stopped) = mpsc::channel();
+    let stop = thread::spawn(move || {
+        let within = Duration::from_millis(20);
+        report.send(journal.clean_stop(b"votes".to_vec(), within))
+    });
+    assert_eq!(stopped.recv_timeout(PATIENCE), Ok(Ok(())));
+    // Its other thread may still write, so the directory is still its own.
+    let refused = Journal::open(&dir(), &IDENTITY, disk.storage(), Options::default()).err();
+    assert_eq!(refused, Some(OpenError::InUse));
+    disk.let_go();
+    stop.join().expect("no panic").expect("received");
+    disk.wait_for_unlocked();
+    assert_eq!(open(&disk).1.clean_stop.as_deref(), Some(&b"votes"[..]));
 }
 
 #[test]

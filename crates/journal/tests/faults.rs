@@ -11,6 +11,7 @@ use support::disk::SimulatedDisk;
 use support::fault::{Call, Fault, Harm};
 use support::inode::Tear;
 use support::replica::{Replica, SEGMENT, records};
+use support::soak::rounds;
 
 fn started(disk: &SimulatedDisk) -> Replica {
     let mut replica = Replica::new(disk);
@@ -37,7 +38,7 @@ fn work(replica: &mut Replica, seed: u64) -> Result<(), byzantine_journal::DiskF
 #[test]
 fn after_any_failed_call_what_recovery_reports_survives_a_crash() {
     let mut failures = 0;
-    for seed in 0..12 {
+    for seed in 0..rounds(12) {
         let calls = {
             let disk = SimulatedDisk::new(seed);
             let mut replica = started(&disk);

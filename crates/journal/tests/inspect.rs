@@ -46,7 +46,7 @@ fn a_running_journal_can_be_inspected() {
         (1, 10, 2)
     );
     assert_eq!((found.clean_stop, found.torn), (None, None));
-    assert_eq!(segments(&disk, &dir()).expect("sound"), [1, 2, 3]);
+    assert_eq!(segments(&disk, &dir()).expect("readable"), [1, 2, 3]);
     for number in 1..=3 {
         segment(&disk, &dir(), number).expect("readable");
     }
@@ -72,7 +72,7 @@ fn every_item_has_its_place_and_verdict() {
         (header.number, header.first_lsn, header.capacity),
         (1, 1, SEGMENT)
     );
-    let places: Vec<u64> = report.items.iter().map(|item| item.place.offset).collect();
+    let places: Vec<u64> = report.items.iter().map(|item| item.offset).collect();
     assert_eq!(places, [136, 488, 840, 1192, 1544]);
     for (item, lsn) in report.items.iter().zip(1..) {
         assert_eq!((item.header.kind, item.header.lsn), (ItemKind::Record, lsn));
@@ -106,7 +106,7 @@ fn what_lies_behind_damage_is_still_shown() {
     let items = segment(&disk, &dir(), 1).expect("readable").items;
     let verdicts: Vec<_> = items
         .iter()
-        .map(|item| (item.place.offset, item.header.lsn, item.damage))
+        .map(|item| (item.offset, item.header.lsn, item.damage))
         .collect();
     let expected = [
         (136, 1, None),
@@ -142,6 +142,22 @@ fn a_torn_tail_and_a_clean_stop_are_told() {
     assert_eq!(inspect(&disk, &dir()).expect("sound").torn, None);
     replica.clean_stop(vec![1; 9]).expect("a good disk");
     assert_eq!(inspect(&disk, &dir()).expect("sound").clean_stop, Some(9));
+}
+
+#[test]
+fn what_is_left_beside_a_missing_segment_is_still_shown() {
+    let (disk, mut replica) = written();
+    replica.leave();
+    disk.vanish(&path("journal-0000000000000002.segment"));
+    assert!(matches!(
+        inspect(&disk, &dir()),
+        Err(OpenError::Corrupt {
+            damage: Damage::FileMissing,
+            ..
+        })
+    ));
+    assert_eq!(segments(&disk, &dir()), Ok(vec![1, 3]));
+    assert_eq!(segment(&disk, &dir(), 1).expect("readable").items.len(), 5);
 }
 
 #[test]

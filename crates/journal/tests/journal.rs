@@ -10,9 +10,10 @@ use byzantine_journal::{
     init,
 };
 use support::disk::SimulatedDisk;
+use support::fault::{Call, Fault, Harm};
 use support::inode::Tear;
-use support::replica::{IDENTITY, Replica, dir, segments};
-use support::running::{Bell, PATIENCE, Running, SEGMENT, open, options, start};
+use support::replica::{IDENTITY, Replica, dir, path, segments};
+use support::running::{Bell, FIRST, PATIENCE, Running, SECOND, SEGMENT, open, options, start};
 
 #[test]
 fn all_that_queued_while_the_last_sync_ran_shares_the_next_one() {
@@ -30,7 +31,8 @@ fn all_that_queued_while_the_last_sync_ran_shares_the_next_one() {
         1,
         "nothing is durable before its sync"
     );
-    assert_eq!(running.journal.statistics().queued_bytes, 2100);
+    // A header of 48 bytes each, and the payload up to a multiple of 8.
+    assert_eq!(running.journal.statistics().queued_bytes, 21 * (48 + 104));
     running.disk.let_go();
     running.until_persisted(22);
     let after = running.journal.statistics();
@@ -110,6 +112,52 @@ fn the_queue_is_bounded() {
     disk.let_go();
 }
 
+/// Else records without a payload would queue without end while the disk stalls.
+#[test]
+fn a_record_without_a_payload_takes_room_in_the_queue() {
+    let running = start();
+    running.settle();
+    running.hold_next_sync();
+    running.append(2);
+    running.disk.wait_for_held();
+    let before = running.journal.statistics().queued_bytes;
+    running.journal.append(3, Vec::new()).expect("queued");
+    assert!(running.journal.statistics().queued_bytes > before);
+    running.disk.let_go();
+    running.until_persisted(3);
+    assert_eq!(running.journal.statistics().queued_bytes, 0);
+}
+
+/// Else every segment would begin with a wait for what is there already.
+#[test]
+fn a_segment_that_is_prepared_while_a_group_is_written_is_kept() {
+    let running = start();
+    let hold = |call, file| running.disk.inject(Fault::next(call, file, Harm::Hold));
+    hold(Call::Sync, SECOND);
+    running.settle();
+    running.disk.wait_for_held();
+    hold(Call::Write, FIRST);
+    running.append(2);
+    running.disk.wait_for_another_held();
+    // The group waits once more, at its sync, until the segment is prepared.
+    hold(Call::Sync, FIRST);
+    running.disk.let_go();
+    running
+        .bell
+        .until(|| running.journal.statistics().segments_prepared == 2);
+    running.disk.wait_for_held();
+    let before = running.journal.statistics().spare_waits;
+    running.disk.let_go();
+    running.until_persisted(2);
+    for lsn in 3..=30 {
+        running.append(lsn);
+    }
+    running.until_persisted(30);
+    assert_eq!(segments(&running.disk)[1], path(SECOND));
+    assert!(running.disk.count(Call::Write, SECOND) > 1, "it is in use");
+    assert_eq!(running.journal.statistics().spare_waits, before);
+}
+
 #[test]
 fn a_record_longer_than_a_segment_gets_one_of_its_length() {
     let running = start();
@@ -137,6 +185,10 @@ fn released_segments_go_and_their_records_with_them() {
         running.append(lsn);
     }
     running.until_persisted(300);
+    // Twelve segments hold them, and the next one is prepared.
+    running
+        .bell
+        .until(|| running.journal.statistics().segments_prepared == 13);
     let before = segments(&running.disk).len();
     running.journal.release(250);
     running

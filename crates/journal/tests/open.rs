@@ -115,6 +115,18 @@ fn init_happens_once() {
     assert_eq!(again, Err(InitError::AlreadyInitialized));
 }
 
+/// The journal that it belongs to is gone; a new one could never be opened beside it.
+#[test]
+fn init_refuses_a_clean_stop_that_was_left_alone() {
+    let (disk, mut replica) = started(1);
+    replica.open().expect("its own directory");
+    replica.clean_stop(vec![1]).expect("a good disk");
+    disk.vanish(&path("identity"));
+    disk.vanish(&segments(&disk)[0]);
+    let refused = init(&disk, &dir(), &IDENTITY, Origin::Genesis);
+    assert_eq!(refused, Err(InitError::NotEmpty("clean-stop".to_owned())));
+}
+
 #[test]
 fn a_directory_made_after_a_wipe_says_so_for_ever() {
     let disk = SimulatedDisk::new(1);

@@ -80,6 +80,17 @@ fn the_last_two_are_kept() {
 }
 
 #[test]
+fn what_was_just_finished_is_kept_whatever_else_is_there() {
+    let disk = SimulatedDisk::new(1);
+    for sequence in [384, 512, 128] {
+        write(&disk, sequence, 2).expect("a good disk");
+    }
+    assert_eq!(sequences(&disk), [512, 384, 128]);
+    write(&disk, 640, 2).expect("a good disk");
+    assert_eq!(sequences(&disk), [640, 512]);
+}
+
+#[test]
 fn a_chunk_that_is_too_large_is_refused() {
     let disk = SimulatedDisk::new(1);
     let mut writer =

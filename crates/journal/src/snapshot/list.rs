@@ -62,10 +62,12 @@ pub fn remove(storage: &dyn Storage, dir: &Path, sequence: u64) -> Result<(), Di
     storage.sync_dir(dir).syncing("data directory")
 }
 
-/// Removes all but the newest.
-pub(super) fn prune(storage: &dyn Storage, dir: &Path) -> Result<(), DiskFailure> {
+/// Removes all but the newest, and never the one that was just finished.
+pub(super) fn prune(storage: &dyn Storage, dir: &Path, finished: u64) -> Result<(), DiskFailure> {
     for sequence in sequences(storage, dir)?.into_iter().skip(SNAPSHOTS_KEPT) {
-        remove(storage, dir, sequence)?;
+        if sequence != finished {
+            remove(storage, dir, sequence)?;
+        }
     }
     Ok(())
 }

@@ -116,7 +116,7 @@ impl SnapshotWriter {
             .writing(&self.name)?;
         self.renamed = true;
         self.storage.sync_dir(&self.dir).syncing("data directory")?;
-        prune(self.storage.as_ref(), &self.dir)?;
+        prune(self.storage.as_ref(), &self.dir, self.header.sequence)?;
         Ok(Snapshot {
             header: self.header,
             chunks: self.chunks,

@@ -86,8 +86,25 @@ impl SimulatedDisk {
 
     /// Waits until a call is held.
     pub fn wait_for_held(&self) {
+        self.wait_for(1);
+    }
+
+    /// Waits until a second call is held beside the first.
+    pub fn wait_for_another_held(&self) {
+        self.wait_for(2);
+    }
+
+    fn wait_for(&self, held: usize) {
         let mut world = self.world();
-        while world.held == 0 {
+        while world.held < held {
+            world = self.0.1.wait(world).expect("no test panics");
+        }
+    }
+
+    /// Waits until nobody holds a lock.
+    pub fn wait_for_unlocked(&self) {
+        let mut world = self.world();
+        while !world.locked.is_empty() {
             world = self.0.1.wait(world).expect("no test panics");
         }
     }
@@ -379,5 +396,6 @@ impl StorageLock for SimulatedLock {}
 impl Drop for SimulatedLock {
     fn drop(&mut self) {
         self.disk.world().locked.remove(&self.path);
+        self.disk.0.1.notify_all();
     }
 }

@@ -6,4 +6,5 @@ pub mod fault;
 pub mod inode;
 pub mod replica;
 pub mod running;
+pub mod soak;
 pub mod world;

@@ -11,6 +11,7 @@ use super::replica::{IDENTITY, dir};
 
 pub const SEGMENT: u32 = 4096;
 pub const FIRST: &str = "journal-0000000000000001.segment";
+pub const SECOND: &str = "journal-0000000000000002.segment";
 /// Far above what any of it takes; a test that waits for it has failed.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -80,6 +81,15 @@ impl Running {
 
     pub fn until_persisted(&self, lsn: u64) {
         self.bell.until(|| self.journal.persisted_up_to() >= lsn);
+    }
+
+    /// Waits until it holds, for what rings no bell.
+    pub fn eventually(&self, holds: impl Fn() -> bool) {
+        let begun = Instant::now();
+        while !holds() {
+            assert!(begun.elapsed() < PATIENCE, "nothing happened");
+            std::thread::yield_now();
+        }
     }
 
     pub fn status(&self) -> Status {
