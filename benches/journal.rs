@@ -156,9 +156,10 @@ impl Durable {
 
 impl Candidate for Durable {
     fn append(&mut self, record: &[u8], count: usize) {
-        for _ in 0..count {
-            self.queue(record);
-        }
+        self.journal
+            .append_all(self.next_lsn, vec![record.to_vec(); count])
+            .expect("room in the queue");
+        self.next_lsn += count as u64;
         self.wait(self.next_lsn - 1);
         self.journal.release(self.next_lsn.saturating_sub(10_000));
     }

@@ -147,31 +147,41 @@ impl Journal {
     /// # Errors
     /// [`AppendError`]; the record is not queued.
     pub fn append(&self, lsn: u64, payload: Vec<u8>) -> Result<(), AppendError> {
-        if payload.len() > RECORD_BYTES_MAX {
-            return Err(AppendError::TooLarge {
-                bytes: payload.len(),
-            });
+        self.append_all(lsn, vec![payload])
+    }
+
+    /// Queues the records of a turn, the first of them with `first_lsn`: as [`Journal::append`], but all share one sync
+    /// also where the writer is idle, which would take the first one by itself otherwise.
+    ///
+    /// # Errors
+    /// [`AppendError`]; none of the records is queued.
+    pub fn append_all(&self, first_lsn: u64, payloads: Vec<Vec<u8>>) -> Result<(), AppendError> {
+        if let Some(payload) = payloads.iter().find(|one| one.len() > RECORD_BYTES_MAX) {
+            let bytes = payload.len();
+            return Err(AppendError::TooLarge { bytes });
         }
         if let Some(failure) = self.shared.failure.get() {
             return Err(AppendError::Failed(failure.clone()));
         }
+        let count = payloads.len() as u64;
+        let records: Vec<Entry> = payloads.into_iter().map(Entry::Record).collect();
+        let bytes: usize = records.iter().map(Entry::queued_bytes).sum();
         let mut state = self.shared.state();
         if state.order != Order::Run {
             return Err(AppendError::Stopped);
         }
-        if lsn != state.next_lsn || lsn > LSN_MAX {
+        if first_lsn != state.next_lsn || first_lsn.saturating_add(count) > LSN_MAX + 1 {
             return Err(AppendError::NotDense {
                 expected: state.next_lsn,
-                found: lsn,
+                found: first_lsn,
             });
         }
-        let record = Entry::Record(payload);
-        if state.queued_bytes + record.queued_bytes() > QUEUE_BYTES_MAX {
+        if state.queued_bytes + bytes > QUEUE_BYTES_MAX {
             return Err(AppendError::QueueFull);
         }
-        state.next_lsn += 1;
-        state.queued_bytes += record.queued_bytes();
-        state.queue.push_back(record);
+        state.next_lsn += count;
+        state.queued_bytes += bytes;
+        state.queue.extend(records);
         drop(state);
         self.shared.work.notify_one();
         Ok(())

@@ -30,6 +30,8 @@ pub struct Records {
     pub(crate) life: Life,
     pub(crate) segments: vec::IntoIter<Held>,
     pub(crate) current: Option<Loaded>,
+    /// The segment that was entered last, 0 before the first one.
+    pub(crate) entered: u64,
     /// The next record to hand out; those below are skipped.
     pub(crate) next_lsn: u64,
     /// Records from here on are not handed out.
@@ -44,8 +46,9 @@ pub(crate) struct Loaded {
 
 impl Records {
     fn enter(&mut self, held: Held) -> Result<Loaded, OpenError> {
+        self.entered = held.number;
         let bytes = load(self.storage.as_ref(), &self.dir, held.number)?;
-        let header = SegmentHeader::decode(&bytes).map_err(|_| changed(held.number, 0))?;
+        let header = SegmentHeader::decode(&bytes).map_err(|_| self.changed())?;
         Ok(Loaded {
             number: held.number,
             bytes,
@@ -64,7 +67,7 @@ impl Records {
                 Some(loaded) => loaded,
                 None => match self.segments.next() {
                     Some(held) => self.enter(held)?,
-                    None => return Err(changed(0, 0)),
+                    None => return Err(self.changed()),
                 },
             };
             let segment = Segment {
@@ -90,17 +93,16 @@ impl Records {
 
     fn hand_out(&mut self, record: Record) -> Result<Record, OpenError> {
         if record.lsn != self.next_lsn {
-            let number = self.current.as_ref().map_or(0, |loaded| loaded.number);
-            return Err(changed(number, 0));
+            return Err(self.changed());
         }
         self.next_lsn += 1;
         Ok(record)
     }
-}
 
-/// The survey read it soundly a moment ago.
-fn changed(number: u64, offset: u64) -> OpenError {
-    OpenError::corrupt(segment_name(number), offset, Damage::Missing)
+    /// The survey read it soundly a moment ago.
+    fn changed(&self) -> OpenError {
+        OpenError::corrupt(segment_name(self.entered), 0, Damage::Missing)
+    }
 }
 
 impl Iterator for Records {

@@ -86,6 +86,7 @@ impl Recovery {
             life: self.life,
             segments: self.held.clone().into_iter(),
             current: None,
+            entered: 0,
             next_lsn: self.first_lsn,
             end_lsn: self.last_lsn + 1,
         }

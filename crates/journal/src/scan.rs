@@ -65,7 +65,7 @@ impl<'a> Segment<'a> {
         };
         let lsn = match header.kind {
             ItemKind::Record => cursor.next_lsn,
-            ItemKind::Release | ItemKind::Mark => cursor.next_lsn - 1,
+            ItemKind::Release | ItemKind::Mark => cursor.next_lsn.saturating_sub(1),
         };
         if header.previous != cursor.chain || header.lsn != lsn {
             return Err(End::Fault(Damage::OutOfChain));

@@ -332,3 +332,19 @@ fn an_older_state_of_the_directory_beside_its_clean_stop_is_found() {
         Damage::Stale
     );
 }
+
+/// Between the judgement of the directory and the reading of its records.
+#[test]
+fn records_that_change_while_they_are_read_are_not_handed_out() {
+    let disk = SimulatedDisk::new(1);
+    written(&disk);
+    let (_log, recovery) = Log::open(disk.storage(), &dir(), &IDENTITY).expect("sound");
+    let file = segments(&disk)[1].clone();
+    let mut bytes = disk.peek(&file);
+    bytes[136 + 100] ^= 1;
+    disk.poke(&file, bytes);
+    let mut records = recovery.records();
+    let sound = records.by_ref().take_while(Result::is_ok).count();
+    assert_eq!(sound, 7, "those of the first segment");
+    assert!(records.next().is_none(), "nothing behind the damage");
+}

@@ -2,7 +2,6 @@
 
 mod support;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use byzantine_journal::{
@@ -12,6 +11,7 @@ use byzantine_journal::{
 use support::disk::SimulatedDisk;
 use support::fault::{Call, Fault, Harm};
 use support::inode::Tear;
+use support::real::RealDir;
 use support::replica::{IDENTITY, Replica, dir, path, segments};
 use support::running::{Bell, FIRST, PATIENCE, Running, SECOND, SEGMENT, open, options, start};
 
@@ -40,6 +40,42 @@ fn all_that_queued_while_the_last_sync_ran_shares_the_next_one() {
     assert_eq!(after.records - before.records, 21);
     assert_eq!(after.queued_bytes, 0);
     assert_eq!(after.sync_buckets.iter().sum::<u64>(), after.syncs);
+}
+
+#[test]
+fn the_records_of_a_turn_share_one_sync() {
+    let running = start();
+    running.settle();
+    let before = running.journal.statistics();
+    let turn = (2..=21).map(|lsn| vec![lsn as u8; 100]).collect();
+    running.journal.append_all(2, turn).expect("queued");
+    running.until_persisted(21);
+    let after = running.journal.statistics();
+    assert_eq!(after.syncs - before.syncs, 1);
+    assert_eq!(after.records - before.records, 20);
+    let disk = running.disk.clone();
+    running.journal.close();
+    let (_running, recovery) = open(&disk);
+    for record in recovery.records() {
+        let record = record.expect("sound");
+        assert_eq!(record.payload, vec![record.lsn as u8; 100]);
+    }
+}
+
+#[test]
+fn a_turn_is_queued_as_a_whole_or_not_at_all() {
+    let running = start();
+    let bytes = RECORD_BYTES_MAX + 1;
+    let turn = vec![vec![1], vec![0; bytes]];
+    let refused = running.journal.append_all(1, turn);
+    assert_eq!(refused, Err(AppendError::TooLarge { bytes }));
+    let turn = vec![vec![0; RECORD_BYTES_MAX]; QUEUE_BYTES_MAX / RECORD_BYTES_MAX];
+    let refused = running.journal.append_all(1, turn);
+    assert_eq!(refused, Err(AppendError::QueueFull));
+    running.journal.append_all(1, Vec::new()).expect("nothing");
+    running.append(1);
+    running.until_persisted(1);
+    assert_eq!(running.journal.statistics().records, 1);
 }
 
 #[test]
@@ -256,24 +292,6 @@ fn a_release_keeps_every_record_at_or_above_it() {
         let (_, recovery) =
             Log::open(disk.storage(), &dir(), &IDENTITY).expect("every record that is needed");
         assert_eq!((recovery.first_lsn, recovery.last_lsn), (below, 40));
-    }
-}
-
-/// A directory of the real file system that is gone afterwards.
-struct RealDir(PathBuf);
-
-impl RealDir {
-    fn new(name: &str) -> Self {
-        let base = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
-        let dir = base.join(format!("{name}-{}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&dir);
-        Self(dir.join("data"))
-    }
-}
-
-impl Drop for RealDir {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(self.0.parent().expect("a base"));
     }
 }
 

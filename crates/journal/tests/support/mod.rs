@@ -4,6 +4,7 @@
 pub mod disk;
 pub mod fault;
 pub mod inode;
+pub mod real;
 pub mod replica;
 pub mod running;
 pub mod soak;
