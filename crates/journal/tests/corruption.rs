@@ -348,3 +348,16 @@ fn records_that_change_while_they_are_read_are_not_handed_out() {
     assert_eq!(sound, 7, "those of the first segment");
     assert!(records.next().is_none(), "nothing behind the damage");
 }
+
+/// Else it would prove that something was durable in a segment that was never used.
+#[test]
+fn records_of_one_segment_are_none_in_another() {
+    let disk = SimulatedDisk::new(1);
+    written(&disk);
+    let files = segments(&disk);
+    let spare = files.last().expect("a spare");
+    let mut misdirected = disk.peek(&files[0]);
+    misdirected[..136].fill(0);
+    disk.poke(spare, misdirected);
+    assert!(open(&disk).expect("nothing that was synced is damaged") == all());
+}
