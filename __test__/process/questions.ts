@@ -47,6 +47,8 @@ export interface Answers {
   readonly cpuMs: number;
   /** Of a Byzantine process: its faults act from now on, or not. */
   readonly attack: void;
+  /** Ends its node in order, as on SIGTERM. */
+  readonly shutdown: void;
   readonly behave: void;
 }
 

@@ -42,6 +42,7 @@ async function start({ cluster, me, key, recorded }: ReplicaPlan): Promise<Answe
     },
     account: async (): Promise<Account> => ({ executed, gaps, events, evidence: await node.evidence() }),
     recording: async () => node.flightRecording(),
+    shutdown: async () => node.shutdown(),
     cpuMs: () => {
       const { user, system } = process.cpuUsage();
       return (user + system) / 1_000;

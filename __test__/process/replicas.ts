@@ -117,6 +117,14 @@ export class Replicas {
     await ended;
   }
 
+  /** Ends a replica in order: it hands over what others wait for, and its process ends. */
+  async shutDown(replica: number): Promise<void> {
+    const process = this.#process(replica);
+    this.#alive.delete(replica);
+    await process.ask("shutdown");
+    process.child.kill("SIGKILL");
+  }
+
   stop(replica: number): void {
     this.#alive.delete(replica);
     this.#process(replica).child.kill("SIGSTOP");

@@ -36,6 +36,29 @@ test.serial("the primary is killed: clients wait for the next view and see no er
   }
 });
 
+test.serial(
+  "a primary that is shut down hands over: nobody waits for a timeout, and clients see no error",
+  async (t) => {
+    const replicas = await Replicas.start(t, { n: 4, shared });
+    const load = new Load([await replicas.client(), await replicas.client()], IN_FLIGHT);
+    await replicas.until("operations in view 0", (metrics) => metrics.operationsExecuted >= SOME);
+    await replicas.shutDown(0);
+    const answered = load.totals.length;
+    const changed = await replicas.until("operations in view 1", ({ view, operationsExecuted }) => {
+      return view === 1 && operationsExecuted >= answered + SOME;
+    });
+    await load.stop();
+    assertAnsweredOnce(t, load);
+    for (const { viewsLeft } of changed) {
+      t.is((viewsLeft.timeout ?? 0) + (viewsLeft.complaints ?? 0), 0, JSON.stringify(viewsLeft));
+      t.is((viewsLeft.handOver ?? 0) + (viewsLeft.joined ?? 0), 1, JSON.stringify(viewsLeft));
+    }
+    t.true(changed.some(({ viewsLeft }) => viewsLeft.handOver === 1));
+    await assertSettled(t, replicas, load.totals.length);
+    assertAccused(t, await assertAgreement(t, replicas), []);
+  },
+);
+
 test.serial("a primary that stood still comes back as a backup of the next view", async (t) => {
   const replicas = await Replicas.start(t, { n: 4, shared });
   const load = new Load([await replicas.client()], IN_FLIGHT);

@@ -1,5 +1,6 @@
 /** Restarts, as a user of the core sees them: what a new process does on the records of the one before. */
 import test from "ava";
+import { newViewName } from "../../dist/protocol/new-view.js";
 import type { ReplicaId, Sequence, View } from "../../dist/protocol/types.js";
 import {
   backup,
@@ -184,6 +185,20 @@ test("own-10: a process that crashed in a view enters it again, with what its NE
   t.is(core.core.inspect().pending, undefined, "views only go forward");
 });
 
+test("own-10: of views behind us a restart lets go, whatever the records of them hold", (t) => {
+  const before = backup();
+  before.enterView(1);
+  before.enterView(2);
+  const core = before.restarted();
+  const named = core.core.inspect().installed?.viewChanges.map(({ digest }) => digest) ?? [];
+  const forgotten = core.of("forget").flatMap(({ digests }) => digests);
+  t.deepEqual(
+    forgotten.toSorted(),
+    [...["0 to 1", "1 to 1", "2 to 1"].map(digestOf), newViewName(1 as View)].toSorted(),
+  );
+  t.false(named.some((digest) => forgotten.includes(digest)));
+});
+
 test("own-16: records below a snapshot are freed, and what still counts of them moves up", (t) => {
   const core = stableAtFour();
   core.enterView(1);
@@ -249,8 +264,15 @@ test("own-17: a state that was installed is where the next process starts, whate
   );
 });
 
-test("own-14: a primary that is asked to stop hands over first, and proposes nothing more", (t) => {
+/** A primary that three others hear. */
+function heard(): Scripted {
   const core = primary();
+  for (const peer of [1, 2, 3]) core.step({ kind: "link", peer: peer as ReplicaId, up: true });
+  return core;
+}
+
+test("own-14: a primary that is asked to stop hands over first, and proposes nothing more", (t) => {
+  const core = heard();
   core.step({ kind: "stop" });
   t.deepEqual(
     core.of("viewLeft").map(({ cause }) => cause),
@@ -268,9 +290,15 @@ test("own-14: a primary that is asked to stop hands over first, and proposes not
   t.deepEqual(core.ignored(), ["halted"]);
 });
 
-test("own-14: a primary that nobody follows stops all the same, one timeout later", (t) => {
-  const core = primary();
+test("own-14: a primary that nobody follows stops a second later, and one that fewer than Q hear at once", (t) => {
+  const core = heard();
   core.step({ kind: "stop" });
-  core.pass(20_000);
+  core.pass(900);
+  t.is(core.of("stopped").length, 0);
+  core.pass(200);
   t.is(core.of("stopped").length, 1);
+  const alone = heard();
+  for (const peer of [1, 2]) alone.step({ kind: "link", peer: peer as ReplicaId, up: false });
+  alone.step({ kind: "stop" });
+  t.is(alone.of("stopped").length, 1);
 });

@@ -21,7 +21,7 @@ import { hostFor } from "./state-machine.ts";
 import type { Commit, CommitGap, FromThread, NodeEvents, NodeStats, ThreadData, ToThread } from "./thread-messages.ts";
 
 /** How long a thread may take to end after it was asked to. */
-const SHUTDOWN_MS = 1_500;
+const SHUTDOWN_MS = 2_500;
 
 type Lifecycle =
   | { readonly status: "created" }

@@ -82,7 +82,10 @@ export class ReactorLoop {
   /** Our own state was found false: what replaces it owes it nothing. */
   #distrusted = false;
   #roundTripsAt = 0;
+  #stopAsked = false;
   turns = 0;
+  /** The core was asked to stop, and has: nothing is owed to anybody any more. */
+  stopped = false;
 
   constructor(parts: LoopParts) {
     this.#parts = parts;
@@ -111,11 +114,18 @@ export class ReactorLoop {
     this.#records.length = 0;
     this.#collect(inputs, now);
     this.#measure(inputs, now);
+    if (this.#stopAsked) inputs.push({ kind: "stop" });
+    this.#stopAsked = false;
     for (const input of orderTurn(inputs)) this.#step(input, now);
     const deadline = this.#parts.core.deadline();
     if (deadline !== undefined && deadline <= now)
       this.#step({ kind: "tick", wallClock: Date.now() as AgreedTime }, now);
     this.#settle(now);
+  }
+
+  /** Asks the core to stop in order: a primary hands over first. {@link stopped} says when it has. */
+  stop(): void {
+    this.#stopAsked = true;
   }
 
   /** Asks execution about its state; the observer hears the answer. */
@@ -317,6 +327,9 @@ export class ReactorLoop {
         return writer.window(action.low, action.high, action.view, action.pending);
       case "diverged":
         this.#distrusted = true;
+        return;
+      case "stopped":
+        this.stopped = true;
         return;
       case "install":
         return this.#install(action);

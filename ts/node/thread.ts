@@ -95,7 +95,7 @@ class NodeThread {
 
   /** Turn after turn, with a look at this thread's other messages between them. */
   run(): void {
-    if (this.#stopping) return this.#stop();
+    if (this.#stopping && (this.#loop.stopped || this.#observer.halted)) return this.#stop();
     try {
       this.#loop.turn();
     } catch (error) {
@@ -132,6 +132,7 @@ class NodeThread {
         return this.#reactor.setMemberAddress(message.replica, message.address);
       case "shutdown":
         this.#stopping = true;
+        this.#loop.stop();
     }
   }
 

@@ -25,6 +25,8 @@ interface Found {
   /** The certificate of the highest view. */
   readonly prepared: Map<Sequence, PreparedBatch>;
   readonly decided: Map<Sequence, Digest>;
+  /** Every view that a record says was entered. */
+  readonly entered: View[];
   /** The one of the installed view; undefined in view 0. */
   newView: NewView | undefined;
   /** The last VIEW-CHANGE of ours. */
@@ -81,6 +83,8 @@ export class Recovery {
     this.#pool.followCommitted();
     this.#confirmSnapshot();
     this.#goOn(durable, found);
+    const digests = durable.viewChanges.map(({ message }) => message.digest);
+    this.#views.releaseStored(digests, found.entered);
     this.#execution.advance();
   }
 
@@ -90,6 +94,7 @@ export class Recovery {
       contents: new Map(),
       prepared: new Map(),
       decided: new Map(),
+      entered: [],
       newView: undefined,
       left: undefined,
       leases: new Map(),
@@ -138,6 +143,7 @@ export class Recovery {
         return;
       case "viewEntered":
         found.newView = record.newView;
+        found.entered.push(record.newView.view);
         return;
       case "cleanStop":
         found.cleanStop = record;

@@ -7,6 +7,9 @@ import type { Instant, Sequence, View } from "./types.ts";
 import { fencedThrough } from "./vote-leases.ts";
 import type { ViewManager } from "./view-manager.ts";
 
+/** A hand-over takes four message delays; who cannot have one in this time stops without. */
+const HAND_OVER_MS = 1_000;
+
 export class Shutdown {
   readonly #context: Context;
   readonly #views: ViewManager;
@@ -16,12 +19,11 @@ export class Shutdown {
     this.#views = views;
   }
 
-  /** The others get one timeout to follow another primary. */
   onStop(): void {
     const { state, options, now } = this.#context;
     if (state.status !== "running" || state.stopAt !== undefined) return;
     const isNeeded = this.#context.isPrimary() && !this.#context.isChangingView();
-    state.stopAt = (isNeeded ? now + options.viewChangeTimeoutMs : now) as Instant;
+    state.stopAt = (isNeeded ? now + Math.min(HAND_OVER_MS, options.viewChangeTimeoutMs) : now) as Instant;
     if (isNeeded) this.#views.leave((state.view + 1) as View, "handOver");
   }
 
@@ -30,7 +32,9 @@ export class Shutdown {
     const { state, now } = this.#context;
     if (state.stopAt === undefined || state.status !== "running") return;
     const isHandedOver = !this.#context.isChangingView() && !this.#context.isPrimary();
-    if (!isHandedOver && now < state.stopAt) return;
+    // Without a quorum that hears us there is nobody to hand over to.
+    const isHeard = state.linked.size + 1 >= this.#context.quorums.quorum;
+    if (isHeard && !isHandedOver && now < state.stopAt) return;
     // A process before this one may have voted up to its fence.
     let through = Math.max(state.low, fencedThrough(this.#context));
     for (const { sequence, voted } of state.slots.values()) if (voted && sequence > through) through = sequence;

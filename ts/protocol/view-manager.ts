@@ -155,6 +155,12 @@ export class ViewManager {
     this.#context.repeat(this.#context.others, message, lsn);
   }
 
+  /** Lets go of what a restart found stored beside records of views that are behind us. */
+  releaseStored(viewChanges: readonly Digest[], views: readonly View[]): void {
+    this.#forget(viewChanges);
+    for (const view of views) if (view !== this.#context.state.installed?.view) this.#forgetNewView(view);
+  }
+
   onTick(): void {
     const { state, now } = this.#context;
     if (state.newViewTimer === undefined || state.newViewTimer > now || state.pending === undefined) return;

@@ -73,6 +73,7 @@ export class Departures {
       this.around.coverage.hit("status repair", message.type === "decided" ? 1 : 0);
     if (after > disk.durableThrough) this.around.coverage.hit("send waited for the disk");
     outbox.push(after, () => {
+      if (message.type === "newView") this.owner.store.mayLeave(message.view);
       if (this.owner.honest) {
         const durable = disk.durableThrough;
         this.around.history.see({ kind: "left", replica, vote, what: message.type, after, durable });
@@ -203,6 +204,7 @@ export class Departures {
       throw new Error("a NEW-VIEW of ours does not decode");
     const { body, signature } = opened.payload;
     store.keepNewView(message.view, { body, signature });
+    store.withhold(message.view);
     this.owner.votes.keepNewView(body);
     return frame;
   }

@@ -82,7 +82,7 @@ export class Fetching {
         return { name: "fetchedViewChange", frame: sealSigned("fetchedViewChange", body, held.signature) };
       }
       case "newView": {
-        const held = store.newView(digest);
+        const held = store.answerableNewView(digest);
         return held && { name: "fetchedNewView", frame: sealSigned("fetchedNewView", held.body, held.signature) };
       }
     }

@@ -39,6 +39,8 @@ interface StoredBatch extends BatchContent {
 export class MessageStore {
   private readonly viewChanges = new Map<Digest, StoredViewChange>();
   private readonly newViews = new Map<Digest, StoredNewView>();
+  /** Our own NEW-VIEWs whose records are not durable yet. */
+  private readonly withheld = new Set<Digest>();
   private readonly batches = new Map<Digest, StoredBatch>();
   private readonly asked = new Map<string, ReplicaSet>();
 
@@ -62,6 +64,20 @@ export class MessageStore {
     this.newViews.set(newViewName(view), message);
   }
 
+  /** Nobody is given this NEW-VIEW of ours until {@link mayLeave}: a restart could make another one. */
+  withhold(view: View): void {
+    this.withheld.add(newViewName(view));
+  }
+
+  mayLeave(view: View): void {
+    this.withheld.delete(newViewName(view));
+  }
+
+  /** What may be told to others. */
+  answerableNewView(name: Digest): StoredNewView | undefined {
+    return this.withheld.has(name) ? undefined : this.newViews.get(name);
+  }
+
   /** By the name that a fetch gives it; see {@link newViewName}. */
   newView(name: Digest): StoredNewView | undefined {
     return this.newViews.get(name);
@@ -78,7 +94,10 @@ export class MessageStore {
 
   forget(what: "viewChange" | "newView", digests: readonly Digest[]): void {
     const kept = what === "viewChange" ? this.viewChanges : this.newViews;
-    for (const digest of digests) kept.delete(digest);
+    for (const digest of digests) {
+      kept.delete(digest);
+      this.withheld.delete(digest);
+    }
   }
 
   /** A checkpoint became stable: batches at or below it are not asked for any more. */
