@@ -3,7 +3,8 @@
  *
  * Each JSON file beside this one is a mutant: one piece of the sources and what stands there instead. Sources are copied,
  * patched and compiled in a temporary folder, never in place, and the simulator runs from there. The unmutated code goes first,
- * through the same command, and has to pass. A mutant may fix `options` of the simulator, and how many `seeds` it gets.
+ * through the same command, and has to pass. A mutant may fix `options` of the simulator, and how many `seeds` it gets. What takes
+ * schedules too rare for random seeds names the `tests` of the core that notice it, and those run instead.
  */
 import { spawn, spawnSync } from "node:child_process";
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
@@ -38,6 +39,7 @@ function build(mutant) {
   cpSync(join(root, "tsconfig.json"), join(folder, "tsconfig.json"));
   cpSync(join(root, "package.json"), join(folder, "package.json"));
   symlinkSync(join(root, "node_modules"), join(folder, "node_modules"));
+  if (mutant?.tests !== undefined) cpSync(join(root, "__test__"), join(folder, "__test__"), { recursive: true });
   for (const { file, search, replace } of mutant?.patches ?? []) patch(join(folder, file), search, replace);
   const compiled = spawnSync(
     process.execPath,
@@ -56,6 +58,26 @@ function patch(path, search, replace) {
     path,
     text.replace(search, () => replace),
   );
+}
+
+/** What tests of the core say of the code in a folder. */
+function test(folder, files) {
+  const started = performance.now();
+  const ava = join(root, "node_modules/ava/entrypoints/cli.mjs");
+  const child = spawn(process.execPath, [ava, "--tap", ...files], {
+    cwd: folder,
+    stdio: ["ignore", "pipe", "pipe"],
+    timeout: KILL_MS_MAX,
+  });
+  let output = "";
+  for (const stream of [child.stdout, child.stderr]) stream.on("data", (data) => (output += data));
+  return new Promise((resolve) => {
+    child.on("close", (code) => {
+      const name = /^not ok \d+ - (.*)$/m.exec(output)?.[1];
+      const ran = /^ok \d+/m.test(output);
+      resolve({ code, test: name, errors: ran || name !== undefined ? "" : output, ms: performance.now() - started });
+    });
+  });
 }
 
 /** What the simulator says of the code in a folder. */
@@ -81,8 +103,10 @@ function simulate(folder, { seeds = values.seeds, options = {} }) {
   });
 }
 
-function verdictOf({ code, report, errors }) {
+function verdictOf({ code, report, errors, test: failedTest }) {
   if (code === 0) return undefined;
+  if (failedTest !== undefined) return `test ${failedTest}`;
+  if (report === undefined) return `the run broke: ${errors.trim().split("\n")[0]}`;
   const [failure] = report.failures;
   if (failure !== undefined) return `invariant ${failure.invariant} (${failure.name}), seed ${failure.seed}`;
   if (report.missed.length > 0) return `coverage: ${report.missed.join(", ")}`;
@@ -91,9 +115,11 @@ function verdictOf({ code, report, errors }) {
 
 let failed = 0;
 async function run(id, mutant, parameters = {}) {
-  const folder = build(mutant);
+  const folder = build(mutant ?? { tests: parameters.tests });
   try {
-    const result = await simulate(folder, parameters);
+    const result = await (parameters.tests === undefined
+      ? simulate(folder, parameters)
+      : test(folder, parameters.tests));
     const verdict = verdictOf(result);
     const good = (mutant === undefined) === (verdict === undefined);
     if (!good) failed++;
@@ -111,8 +137,8 @@ const passed = new Set();
 
 /** A mutant that is aimed at has options of its own; the unmutated code passes the same command, once for all that share it. */
 async function runMutant(mutant) {
-  const command = JSON.stringify([mutant.options, mutant.seeds]);
-  if (mutant.options !== undefined && !passed.has(command)) {
+  const command = JSON.stringify([mutant.options, mutant.seeds, mutant.tests]);
+  if ((mutant.options ?? mutant.tests) !== undefined && !passed.has(command)) {
     passed.add(command);
     await run(`unmutated as for ${mutant.id}`, undefined, mutant);
   }

@@ -167,6 +167,20 @@ test("a signer's claims push each other out as in the vote table, also where no 
   t.is(core.core.inspect().low, at(4));
 });
 
+test("nothing is executed on the old state while another one is fetched, unless replay gets all the way", (t) => {
+  const core = executedTo(2);
+  stableByOthers(core, 4, "root");
+  core.pass(1_000);
+  t.is(core.of("install").length, 1);
+  for (const from of [0, 1]) core.decided(from, 3, "batch 3");
+  t.is(core.of("execute").length, 0, "3 alone does not lead to 4");
+  for (const from of [0, 1]) core.decided(from, 4, "batch 4");
+  t.deepEqual(
+    core.of("execute").map(({ sequence, run }) => [sequence, run]),
+    [3, 4].map((sequence) => [at(sequence), 2 as Run]),
+  );
+});
+
 test("results of execution from before the state was fetched are ignored", (t) => {
   const core = executedTo(4);
   core.propose(5, "batch 5");

@@ -143,6 +143,17 @@ test("pbft-30: after all have crashed each counts its own COMMIT again, and says
   t.deepEqual(executing(core), [1], "with ours they are Q");
 });
 
+test("own-12: what was prepared before a restart is waited for, and a primary that does not commit it is replaced", (t) => {
+  const before = backup();
+  before.request(bundle("asked"));
+  before.propose(1, "batch", ["asked"]);
+  before.votes("prepare", 1, "batch", 1, 2, 3);
+  const core = before.restarted();
+  t.true(core.leavesAfter() !== undefined);
+  const idle = backup().restarted();
+  t.is(idle.leavesAfter(), undefined);
+});
+
 test("own-11: a process that crashed between views asks for the same view again, byte for byte, and never returns", (t) => {
   const before = backup();
   before.request(bundle("waiting"));

@@ -79,6 +79,8 @@ export class Recovery {
     this.#restoreSequences(found);
     this.#consensus.enterView(state.installed?.first ?? ((state.low + 1) as Sequence), state.installed?.batches ?? []);
     this.#consensus.resume();
+    for (const { prepared, decision } of state.slots.values())
+      if (prepared !== undefined && decision === undefined) this.#pool.awaitAgain(prepared.bundles);
     this.#pool.releaseUnused();
     this.#pool.followCommitted();
     this.#confirmSnapshot();

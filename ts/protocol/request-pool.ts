@@ -188,6 +188,15 @@ export class RequestPool {
     }
   }
 
+  /** These were prepared before a restart, so somebody may have been answered: they wait for their execution like any other. */
+  awaitAgain(bundles: readonly Digest[]): void {
+    const { state } = this.#context;
+    for (const digest of bundles) {
+      const held = state.bundles.get(digest);
+      if (held !== undefined && !held.pooled && !isExecuted(state, held.ref)) this.#hold(held.ref, true);
+    }
+  }
+
   /** After {@link restore}, when everything that names bodies is known again. */
   releaseUnused(): void {
     const { bundles, uses } = this.#context.state;

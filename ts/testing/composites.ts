@@ -40,23 +40,23 @@ export class Composites {
     const { store, votes } = this.ports;
     const { digest } = body.message;
     if (signer >= this.around.options.n) return "notMember";
-    if (store.viewChange(digest)?.from !== signer) {
-      if (!isAuthentic(frame, signer, this.around.keyring)) return "badSignature";
-      const { certificates } = body;
-      const complete = certificates.every(({ name }) => this.isComplete(name));
-      // Whether enough signed is for the core to say; a port that looks too spares it the rest.
-      if (!complete && !this.around.options.naiveVotes) return "malformed";
-      if (!certificates.every(({ name, signatures }) => this.verifies(name, signatures))) {
-        this.around.coverage.hit("forged certificate rejected");
-        return "badSignature";
-      }
-      const signature = frame.payload.signature as Uint8Array;
-      if (store.contradicts(signer, body.message)) this.ports.accuse(signer, digest, "viewChange");
-      store.keepViewChange(digest, { from: signer, body, signature });
-      const stable = certificates.find(({ name }) => name.phase === "checkpoint");
-      if (stable !== undefined) votes.carry(digest, stable);
-      if (complete) this.ports.verified(signer, body.message);
+    // The core has it, or is about to hear of it: it may let go of what comes twice while the first is still needed.
+    if (store.viewChange(digest)?.from === signer) return "duplicate";
+    if (!isAuthentic(frame, signer, this.around.keyring)) return "badSignature";
+    const { certificates } = body;
+    const complete = certificates.every(({ name }) => this.isComplete(name));
+    // Whether enough signed is for the core to say; a port that looks too spares it the rest.
+    if (!complete && !this.around.options.naiveVotes) return "malformed";
+    if (!certificates.every(({ name, signatures }) => this.verifies(name, signatures))) {
+      this.around.coverage.hit("forged certificate rejected");
+      return "badSignature";
     }
+    const signature = frame.payload.signature as Uint8Array;
+    if (store.contradicts(signer, body.message)) this.ports.accuse(signer, digest, "viewChange");
+    store.keepViewChange(digest, { from: signer, body, signature });
+    const stable = certificates.find(({ name }) => name.phase === "checkpoint");
+    if (stable !== undefined) votes.carry(digest, stable);
+    if (complete) this.ports.verified(signer, body.message);
     this.ports.control(signer, body.message);
     return undefined;
   }

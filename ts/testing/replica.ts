@@ -12,7 +12,7 @@ import { Incarnation } from "./incarnation.ts";
 import { Inspector } from "./inspector.ts";
 import { narrateStep } from "./narrate.ts";
 import type { BodyStore } from "./ports/body-store.ts";
-import { Disk } from "./ports/disk.ts";
+import { Disk, situationsOf } from "./ports/disk.ts";
 import { entryOf, restart } from "./ports/journal.ts";
 import type { ExecutionPort } from "./ports/execution.ts";
 import type { Prng } from "./prng.ts";
@@ -103,10 +103,7 @@ export class SimReplica {
         ? restart(found.entries, found.snapshot, this.execution.table, this.life)
         : ({ type: found.type } as const);
     this.wiped = state.type === "wiped";
-    if (found.type === "journal") {
-      this.around.coverage.hit("restarted from records");
-      if (found.snapshot !== undefined) this.around.coverage.hit("restarted from a snapshot");
-    }
+    for (const situation of situationsOf(found)) this.around.coverage.hit(situation);
     if (this.lives > 1) {
       this.see(restartFact(this.id, state));
       if (this.wiped) this.around.coverage.hit("wiped restart");
@@ -120,7 +117,7 @@ export class SimReplica {
     if (this.running !== "down") this.input({ kind: "link", peer: peer as ReplicaId, up });
   }
 
-  /** The process ends at once; what was not durable is lost. */
+  /** The process ends at once. */
   crash(): void {
     if (this.running === "down") return;
     this.running = "down";
@@ -279,8 +276,8 @@ export class SimReplica {
         this.around.coverage.hit("journal truncated");
         return this.disk.truncate(action.below, action.after);
       case "stopped":
-        this.around.coverage.hit("clean stop");
-        return this.leave("stop", action.after, () => this.crash());
+        this.around.network.attach(id, undefined);
+        return this.leave("clean stop", action.after, () => this.crash());
       case "send":
         return departures.send(action, outbox, this.disk, this.life.holdsBodies(action));
       case "seal":

@@ -5,6 +5,7 @@
 import type { DiskReason, Input } from "../../protocol/core.ts";
 import type { Lsn, Sequence } from "../../protocol/types.ts";
 import type { MapVersion } from "../../state/replicated-map.ts";
+import type { Situation } from "../coverage.ts";
 import type { Prng } from "../prng.ts";
 import type { Scheduler } from "../scheduler.ts";
 import type { JournalEntry, Snapshot } from "./journal.ts";
@@ -144,4 +145,13 @@ export class Disk {
   private delayMs(): number {
     return this.options.meanMs > 0 ? this.prng.exponential(this.options.meanMs) : 0;
   }
+}
+
+/** What kinds of restart this is, for the coverage of a run. */
+export function situationsOf(found: Found): Situation[] {
+  if (found.type !== "journal") return [];
+  const situations: Situation[] = ["restarted from records"];
+  if (found.snapshot !== undefined) situations.push("restarted from a snapshot");
+  if (found.entries.at(-1)?.record.type === "cleanStop") situations.push("clean stop");
+  return situations;
 }

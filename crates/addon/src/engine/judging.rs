@@ -129,6 +129,12 @@ impl Engine {
     pub(super) fn hand_up(&mut self, message_type: u8, digest: Digest, kept: Kept) {
         self.fetches.close(fetch_kind(message_type), &digest);
         let is_view_change = message_type == VIEW_CHANGE;
+        // The core has it, or is about to hear of it: it may let go of what comes twice while the
+        // first is still needed.
+        let held = self.messages.view_change(&digest);
+        if is_view_change && held.is_some_and(|held| held.signer == kept.signer) {
+            return;
+        }
         let name = if is_view_change { digest } else { ZERO };
         self.push_control(
             kept.signer,
