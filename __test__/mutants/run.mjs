@@ -39,7 +39,6 @@ function build(mutant) {
   cpSync(join(root, "tsconfig.json"), join(folder, "tsconfig.json"));
   cpSync(join(root, "package.json"), join(folder, "package.json"));
   symlinkSync(join(root, "node_modules"), join(folder, "node_modules"));
-  if (mutant?.tests !== undefined) cpSync(join(root, "__test__"), join(folder, "__test__"), { recursive: true });
   for (const { file, search, replace } of mutant?.patches ?? []) patch(join(folder, file), search, replace);
   const compiled = spawnSync(
     process.execPath,
@@ -47,6 +46,9 @@ function build(mutant) {
     { encoding: "utf8" },
   );
   if (compiled.status !== 0) throw new Error(`does not compile:\n${compiled.stdout}`);
+  if (mutant?.tests === undefined) return folder;
+  cpSync(join(root, "__test__"), join(folder, "__test__"), { recursive: true });
+  spawnSync(process.execPath, [join(root, ".ci/carry-native.mjs")], { cwd: folder });
   return folder;
 }
 

@@ -127,13 +127,20 @@ function follow(viewChanges: readonly ViewChange[]): { readonly first: number; r
 
 /**
  * And before that: the VIEW-CHANGE of an honest replica shows every batch above its stable checkpoint for which it sent COMMIT, from
- * that view or a higher one.
+ * that view or a higher one. Of what lies two windows below what it executed others show a stable checkpoint: Q of them voted on
+ * what it executed last, within a window above one.
  */
 export class CompleteViewChanges implements Checker {
   readonly invariant = 6;
   readonly name = "complete view changes";
-  readonly kinds = ["emitted", "left", "viewChange", "restarted"] as const;
+  readonly kinds = ["emitted", "left", "viewChange", "restarted", "executed", "installed"] as const;
+  private readonly reached = new Map<number, number>();
+  private readonly setting: Setting;
   private readonly commits = new Map<number, (Commitment & { readonly left: boolean })[]>();
+
+  constructor(setting: Setting) {
+    this.setting = setting;
+  }
 
   see(observation: Observation): string | undefined {
     if (observation.kind === "emitted" || observation.kind === "left") {
@@ -142,6 +149,11 @@ export class CompleteViewChanges implements Checker {
       const own = this.commits.get(replica) ?? [];
       this.commits.set(replica, own);
       own.push({ ...vote, left: observation.kind === "left" });
+      return undefined;
+    }
+    if (observation.kind === "executed" || observation.kind === "installed") {
+      const { replica, sequence } = observation;
+      this.reached.set(replica, Math.max(sequence, this.reached.get(replica) ?? 0));
       return undefined;
     }
     if (observation.kind === "restarted") {
@@ -155,7 +167,7 @@ export class CompleteViewChanges implements Checker {
     }
     if (observation.kind !== "viewChange" || observation.how !== "sent") return undefined;
     const { replica, target, stable, prepared } = observation;
-    const low = stable?.sequence ?? 0;
+    const low = Math.max(stable?.sequence ?? 0, (this.reached.get(replica) ?? 0) - 2 * this.setting.window);
     const own = (this.commits.get(replica) ?? []).filter(({ sequence }) => sequence > low);
     this.commits.set(replica, own);
     return firstOf(own, ({ view, sequence, digest }) => {

@@ -51,7 +51,7 @@ export function alwaysCheckers(setting: Setting): Checker[] {
     new OneWordPerView(),
     new ViewsLeftForGood(),
     new ViewSteps(setting),
-    new CompleteViewChanges(),
+    new CompleteViewChanges(setting),
     new NullIsNothing(),
     new StatesBehindCheckpoints(),
     new StateBehindProposals(),
