@@ -78,7 +78,7 @@ test("§4.5: after views that brought nothing, progress brings the timeout down 
   cluster.drop(ofType("complaint"));
   const away = cluster.drop(crossing(0, 1));
   cluster.request("a");
-  cluster.pass(4 * TIMEOUT_MS);
+  cluster.pass(3.2 * TIMEOUT_MS);
   t.is(cluster.core(3).view().view, 2 as View);
   const raised = cluster.core(3).inspect().suspicion.attempts;
   t.true(raised > 0);

@@ -33,7 +33,7 @@ function assertShows(t: ExecutionContext, cluster: TestCluster, { nodeId, type, 
   t.notDeepEqual(messages[0]!.payload, messages[1]!.payload);
 }
 
-test.serial("a user sees the view change that a lost primary causes: event, questions, numbers", async (t) => {
+test.serial("a user sees the view change that a primary causes by its end: event, questions, numbers", async (t) => {
   const cluster = await TestCluster.start(t, { shared });
   const viewChanges = listen(cluster, "viewChange");
   const evidence = listen(cluster, "evidence");
@@ -63,7 +63,11 @@ test.serial("a user sees the view change that a lost primary causes: event, ques
     t.deepEqual(await node.evidence(), [], "to be silent is no lie that one can show");
   }
   t.deepEqual([...evidence.values()].flat(), []);
-  t.deepEqual(viewChanges.get("node-0"), []);
+  t.deepEqual(
+    viewChanges.get("node-0")!.map(({ view, cause }) => [view, cause]),
+    [[1, "handOver"]],
+    "it goes when another one leads",
+  );
   const own = await cluster.node(2).submitRequest(totals.operation("add", { amount: 1 }));
   t.is(totals.result("add", own), 3, "a node's own client finds the new primary");
 });

@@ -65,6 +65,10 @@ test("work that waits without progress repeats STATUS ever more slowly, and prog
   core.votes("prepare", 1, "batch", 1, 2);
   core.votes("commit", 1, "batch", 1, 2);
   core.executed(1);
+  core.tickAfter(1_900);
+  t.is(core.sent("status").length, 0);
+  core.tickAfter(100);
+  t.is(core.sent("status").length, 1, "everybody is told once how far it went");
   core.tickAfter(10_000);
   t.is(core.sent("status").length, 0);
 });
@@ -100,6 +104,7 @@ test("a peer's STATUS that shows a proposal which never came here is answered by
   core.tickAfter(100);
   t.is(core.sent("status")[0]?.to, replicas(0, 1, 2), "the primary hears it too, and can send the proposal");
   core.commitBatch(1, "batch");
+  core.tickAfter(10_000);
   core.tickAfter(10_000);
   t.is(core.of("send").length, 0);
 });

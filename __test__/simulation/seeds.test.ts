@@ -40,7 +40,7 @@ const traces = new URL("traces/", import.meta.url);
 for (const name of readdirSync(traces).sort()) {
   test(`trace ${name.replace(".json", "")} stays fixed`, (t) => {
     const text = readFileSync(new URL(name, traces), "utf8");
-    t.true(text.split("\n").length <= 61, "a trace is read by people");
+    t.true(text.split("\n").length <= 64, "a trace is read by people");
     const { violation } = runPlan(parseTrace(text));
     t.is(violation, undefined, violation?.message);
   });

@@ -265,6 +265,8 @@ export interface ReplicaState {
   /** Delay of the next STATUS while nothing moves. */
   statusDelayMs: number;
   statusAt: Instant | undefined;
+  /** Up to where we had executed when we last told everybody. */
+  toldExecuted: Sequence;
   /** Fetches under way: when to ask again, and how often we asked. */
   readonly fetches: Map<Digest, OpenFetch>;
   wallClock: AgreedTime;
@@ -346,6 +348,7 @@ export function initialState(): ReplicaState {
     executedBy: new Map(),
     statusDelayMs: 0,
     statusAt: undefined,
+    toldExecuted: 0 as Sequence,
     fetches: new Map(),
     wallClock: 0 as AgreedTime,
     wallClockAt: 0 as Instant,

@@ -139,15 +139,20 @@ export class StatusExchange {
     state.statusDelayMs = Math.min(STATUS_DELAY_MAX_MS, Math.max(STATUS_DELAY_MS, state.statusDelayMs) * 2);
     state.statusAt = (now + state.statusDelayMs) as Instant;
     this.#context.broadcast(this.#status(), state.persistedUpTo);
+    state.toldExecuted = state.lastExecuted;
     if (state.own !== undefined) this.#sendViewChange(without(this.#context.others, state.own.heldBy));
   }
 
   /** Starts or stops the STATUS timer after each step. */
   settle(): void {
     const { state, now } = this.#context;
-    if (!this.#pending()) state.statusAt = undefined;
-    else if (state.statusAt === undefined)
-      state.statusAt = (now + Math.max(STATUS_DELAY_MS, state.statusDelayMs)) as Instant;
+    if (this.#pending()) {
+      const at = (now + Math.max(STATUS_DELAY_MS, state.statusDelayMs)) as Instant;
+      if (state.statusAt === undefined || state.statusAt > at) state.statusAt = at;
+    }
+    // After the last execution everybody is told once how far it went: who lost its votes would not miss them.
+    else if (state.toldExecuted < state.lastExecuted) state.statusAt ??= (now + STATUS_DELAY_MAX_MS) as Instant;
+    else state.statusAt = undefined;
   }
 
   deadline(): Instant | undefined {
