@@ -1,18 +1,20 @@
 /**
  * What our PBFT does and why, one test or more for each number: views (own-10 … own-15).
  *
- * Not built yet, and so without a test: hand-over by a signal, a slow disk or a stalled loop, and that who joins it passes the
- * primary's VIEW-CHANGE on (own-14); the fence in STATUS (own-15).
+ * Not built yet, and so without a test: that who joins a hand-over passes the primary's VIEW-CHANGE on (own-14). Hand-over by a
+ * signal is in `protocol/recovery.test.ts` and `process/view-change.test.ts`.
  */
 import test from "ava";
 import { NULL_BATCH } from "../../dist/protocol/new-view.js";
-import type { ReplicaId, Sequence, View } from "../../dist/protocol/types.js";
+import type { Action } from "../../dist/protocol/core.js";
+import type { Lsn, ReplicaId, Sequence, View } from "../../dist/protocol/types.js";
 import { Cluster, crossing, ofType } from "../protocol/cluster-of-cores.ts";
 import {
   backup,
   bundle,
   certificate,
   digestOf,
+  primary,
   replicas,
   status,
   viewChange,
@@ -276,6 +278,64 @@ test("own-14: a primary that asks only one replica to replace it cannot strand i
   cluster.request("c");
   cluster.pass(3 * TIMEOUT_MS);
   for (const id of [1, 2, 3]) t.deepEqual(cluster.executed(id), ["a", "b", "c"]);
+});
+
+/** A primary whose records are durable up to its last checkpoint. */
+function primaryWithCheckpoint(): Scripted {
+  const core = primary();
+  for (const from of [1, 2, 3]) core.checkpoint(from, 4, "root");
+  core.step({ kind: "persisted", upTo: (core.core.inspect().nextLsn - 1) as Lsn });
+  return core;
+}
+
+function complaints(actions: readonly Action[]): Action[] {
+  return actions.filter((action) => action.kind === "send" && action.message.type === "complaint");
+}
+
+test("own-14: a primary whose disk stands still says so, once, and its complaint waits for no disk", (t) => {
+  const core = primaryWithCheckpoint();
+  t.deepEqual(complaints(core.pass(TIMEOUT_MS)), [], "nothing waits for the disk");
+  core.checkpoint(1, 8, "next");
+  core.checkpoint(2, 8, "next");
+  core.checkpoint(3, 8, "next");
+  t.true(core.of("persist").length > 0);
+  const said = complaints(core.pass(TIMEOUT_MS / 2));
+  t.like(said[0], { to: replicas(1, 2, 3), message: { view: 0 as View }, after: 0 as Lsn });
+  t.is(said.length, 1);
+  t.deepEqual(complaints(core.pass(2 * TIMEOUT_MS)), []);
+});
+
+test("own-14: a disk that is slow but moves is no reason", (t) => {
+  const core = primaryWithCheckpoint();
+  for (const sequence of [8, 12, 16]) {
+    for (const from of [1, 2, 3]) core.checkpoint(from, sequence, `root ${sequence}`);
+    t.deepEqual(complaints(core.pass(TIMEOUT_MS / 5)), []);
+    core.step({ kind: "persisted", upTo: (core.core.inspect().persistedUpTo + 1) as Lsn });
+  }
+});
+
+test("own-14: a primary whose event loop stood still says so; a short stall is none", (t) => {
+  const core = primaryWithCheckpoint();
+  core.pass(1_000);
+  t.deepEqual(complaints(core.tickAfter(1_500)), []);
+  t.is(complaints(core.tickAfter(1_000 + TIMEOUT_MS / 4)).length, 1);
+});
+
+test("own-14: slowness hands over only after a checkpoint became stable in one's own view, and backups never say it", (t) => {
+  const fresh = primary();
+  t.true(fresh.core.inspect().nextLsn > 1, "its lease is not durable");
+  t.deepEqual(complaints([...fresh.pass(TIMEOUT_MS), ...fresh.tickAfter(TIMEOUT_MS)]), []);
+  const other = backup();
+  for (const from of [0, 1, 2]) other.checkpoint(from, 4, "root");
+  t.deepEqual(complaints([...other.pass(TIMEOUT_MS), ...other.tickAfter(TIMEOUT_MS)]), []);
+});
+
+test("own-14: who hears the primary complain about its own view leaves at once", (t) => {
+  const core = backup();
+  core.control(0, { type: "complaint", view: 1 as View });
+  t.is(core.of("viewLeft").length, 0, "another view");
+  core.control(0, { type: "complaint", view: 0 as View });
+  t.like(core.of("viewLeft")[0], { target: 1 as View, cause: "handOver" });
 });
 
 test("own-15: STATUS is the first message on every connection", (t) => {

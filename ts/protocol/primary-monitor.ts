@@ -9,12 +9,16 @@
  * Complaints: a primary that proposes slowly, but before any timeout, is judged by its delay against the round trip to it. f+1
  * complaints end its view. They cannot become endless: each such change doubles the patience, and when f+1 primaries in a row fell
  * by them nobody complains before the next stable checkpoint.
+ *
+ * A primary whose own disk or event loop stands still complains about itself, and everyone who hears it leaves its view at once: it
+ * could have fallen silent anyway. It does so only when a checkpoint became stable in its view, so that slow machines do not hand
+ * over for ever. A complaint binds nobody, so it leaves although the disk does not move.
  */
 import type { Context } from "./context.ts";
 import type { RequestPool } from "./request-pool.ts";
 import { isWeakQuorum } from "./quorum.ts";
 import type { Status } from "./messages.ts";
-import { EMPTY_SET, holds, setOf, union, without, type Instant, type ReplicaId, type View } from "./types.ts";
+import { EMPTY_SET, holds, setOf, union, without, type Instant, type Lsn, type ReplicaId, type View } from "./types.ts";
 import { isFenced } from "./vote-leases.ts";
 import type { ViewManager } from "./view-manager.ts";
 
@@ -28,6 +32,8 @@ const COMPLAINT_SHARE = 0.1;
 const COMPLAINT_ROUND_TRIPS = 8;
 /** What making and checking one batch may take. */
 const BATCH_TIME_MS = 20;
+/** A primary that stands still itself for this share of the timeout hands over, before anybody else's timer runs out. */
+const OWN_SHARE = 0.25;
 /** Greatest patience. */
 const PATIENCE_MAX = 1024;
 
@@ -51,6 +57,7 @@ export function startAgain(context: Context): void {
   suspicion.complaints = EMPTY_SET;
   suspicion.fenced = EMPTY_SET;
   suspicion.complainAt = undefined;
+  suspicion.mayHandOver = false;
 }
 
 export class PrimaryMonitor {
@@ -68,11 +75,13 @@ export class PrimaryMonitor {
   forgive(late: number): void {
     const { suspicion } = this.#context.state;
     if (late > STALL_MS && suspicion.suspendedSince === undefined) suspicion.suspendedMs += late;
+    if (late >= this.#ownPatience()) this.#handOver();
   }
 
   onTick(): void {
     const { state, now, options } = this.#context;
     const { suspicion } = state;
+    if (suspicion.writingSince !== undefined && now - suspicion.writingSince >= this.#ownPatience()) this.#handOver();
     if (suspicion.attempts > 0 && suspicion.progressed && suspicion.decayAt <= now && state.pending === undefined) {
       suspicion.attempts -= 1;
       suspicion.decayAt = (now + timeoutOf(this.#context)) as Instant;
@@ -92,6 +101,7 @@ export class PrimaryMonitor {
     const { suspicion } = state;
     if (view !== state.view || state.pending !== undefined || holds(suspicion.complaints, from))
       return this.#context.ignore("staleComplaint", from);
+    if (from === this.#context.primary()) return this.#views.leave((view + 1) as View, "handOver");
     suspicion.complaints = union(suspicion.complaints, setOf(from));
     this.#judge();
   }
@@ -116,6 +126,7 @@ export class PrimaryMonitor {
     const { suspicion } = this.#context.state;
     suspicion.fallen = 0;
     suspicion.patience = Math.max(1, suspicion.patience / 2);
+    suspicion.mayHandOver = true;
   }
 
   /** After each step: whether the clock of suspicion runs, and when somebody has waited too long. */
@@ -127,11 +138,19 @@ export class PrimaryMonitor {
       suspicion.suspendedMs += now - suspicion.suspendedSince;
       suspicion.suspendedSince = undefined;
     }
+    if (state.persistedUpTo + 1 >= state.nextLsn) suspicion.writingSince = undefined;
+    else suspicion.writingSince ??= now;
     if (state.queues.size === 0) suspicion.complainAt = undefined;
     else if (this.#watches()) suspicion.complainAt ??= (now + this.#tolerated()) as Instant;
   }
 
   deadline(): Instant | undefined {
+    const { writingSince } = this.#context.state.suspicion;
+    if (writingSince === undefined || !this.#mayHandOver()) return this.#othersDeadline();
+    return (writingSince + this.#ownPatience()) as Instant;
+  }
+
+  #othersDeadline(): Instant | undefined {
     const { state } = this.#context;
     if (!this.#watches() || state.suspicion.suspendedSince !== undefined) return undefined;
     const first = state.suspicion.clients.values().next().value;
@@ -148,6 +167,23 @@ export class PrimaryMonitor {
   #watches(): boolean {
     const { state } = this.#context;
     return state.pending === undefined && (!this.#context.isPrimary() || state.lastExecuted < state.low);
+  }
+
+  #ownPatience(): number {
+    return Math.max(STALL_MS, this.#context.options.viewChangeTimeoutMs * OWN_SHARE);
+  }
+
+  #mayHandOver(): boolean {
+    const { mayHandOver } = this.#context.state.suspicion;
+    return mayHandOver && this.#context.isPrimary() && !this.#context.isChangingView();
+  }
+
+  /** Tells everyone that our view had better end. */
+  #handOver(): void {
+    const { state } = this.#context;
+    if (!this.#mayHandOver()) return;
+    state.suspicion.mayHandOver = false;
+    this.#context.broadcast({ type: "complaint", view: state.view }, 0 as Lsn);
   }
 
   #checkTimers(): void {

@@ -232,7 +232,9 @@ export class Replica implements Core {
 
   #onPersisted(upTo: Lsn): void {
     const { state } = this.#context;
-    if (upTo > state.persistedUpTo) state.persistedUpTo = upTo;
+    if (upTo <= state.persistedUpTo) return;
+    state.persistedUpTo = upTo;
+    state.suspicion.writingSince = undefined;
   }
 
   #onRequest(bundle: BundleRef, from: ReplicaId | undefined, again: boolean): void {

@@ -126,6 +126,10 @@ export interface Suspicion {
   complainAt: Instant | undefined;
   /** Round trip to each replica as the transport sees it. */
   roundTrips: readonly (number | undefined)[];
+  /** Since when the oldest record that is not durable waits for our own disk. */
+  writingSince: Instant | undefined;
+  /** A primary that is slow itself may say so: once a checkpoint became stable in its view, and once per view. */
+  mayHandOver: boolean;
 }
 
 /** A VIEW-CHANGE of ours: unnamed until its bytes are sealed. */
@@ -299,6 +303,8 @@ export function initialState(): ReplicaState {
       fallen: 0,
       complainAt: undefined,
       roundTrips: [],
+      writingSince: undefined,
+      mayHandOver: false,
     },
     next: { view: 0 as View, proposals: new Map() },
     installing: undefined,
