@@ -3,11 +3,11 @@
 mod support;
 
 use byzantine_journal::inspect::segment;
-use byzantine_journal::{Damage, Entry, Log, OpenError};
+use byzantine_journal::{Damage, Entry, OpenError};
 use support::disk::SimulatedDisk;
 use support::fault::{Call, Fault, Harm};
 use support::inode::Tear;
-use support::replica::{IDENTITY, Replica, SEGMENT, dir, segments};
+use support::replica::{Replica, SEGMENT, dir, open, segments};
 
 fn started(seed: u64) -> (SimulatedDisk, Replica) {
     let disk = SimulatedDisk::new(seed);
@@ -15,15 +15,6 @@ fn started(seed: u64) -> (SimulatedDisk, Replica) {
     replica.init().expect("nothing is wrong with the disk");
     replica.open().expect("nothing is wrong with the disk");
     (disk, replica)
-}
-
-/// What opening finds: all records, or why not.
-fn open(disk: &SimulatedDisk) -> Result<Vec<Vec<u8>>, OpenError> {
-    let (_log, recovery) = Log::open(disk.storage(), &dir(), &IDENTITY)?;
-    recovery
-        .records()
-        .map(|record| record.map(|record| record.payload))
-        .collect()
 }
 
 /// Two histories of one directory that differ in the second record alone; the end of one in the place of the other's.

@@ -8,7 +8,7 @@ use byzantine_journal::{Damage, Entry, Log, OpenError, Origin, Place, init};
 use support::disk::SimulatedDisk;
 use support::fault::{Call, Fault, Harm};
 use support::inode::Tear;
-use support::replica::{IDENTITY, Replica, SEGMENT, dir, path, segments};
+use support::replica::{IDENTITY, Replica, SEGMENT, dir, open, path, segments};
 
 const RECORDS: u8 = 20;
 
@@ -38,15 +38,6 @@ fn held(disk: &SimulatedDisk) -> Vec<PathBuf> {
     files
 }
 
-/// What opening finds: all records, or why not.
-fn open(disk: &SimulatedDisk) -> Result<Vec<Vec<u8>>, OpenError> {
-    let (_log, recovery) = Log::open(disk.storage(), &dir(), &IDENTITY)?;
-    recovery
-        .records()
-        .map(|record| record.map(|record| record.payload))
-        .collect()
-}
-
 fn all() -> Vec<Vec<u8>> {
     (1..=RECORDS).map(|fill| vec![fill; 200]).collect()
 }
@@ -66,6 +57,17 @@ fn require_corrupt(result: Result<Vec<Vec<u8>>, OpenError>, file: &Path, what: &
             damage
         }
         other => panic!("{what}: {}", brief(other)),
+    }
+}
+
+/// A flipped bit in any byte of the file keeps the journal from being opened, and is placed in this file.
+fn require_every_flip_found(disk: &SimulatedDisk, file: &Path) {
+    let bytes = disk.peek(file);
+    for offset in 0..bytes.len() {
+        let mut flipped = bytes.clone();
+        flipped[offset] ^= 1 << (offset % 8);
+        disk.poke(file, flipped);
+        require_corrupt(open(disk), file, &format!("byte {offset}"));
     }
 }
 
@@ -131,14 +133,7 @@ fn a_flipped_bit_in_the_marker_is_found() {
     let disk = SimulatedDisk::new(1);
     let replica = written(&disk);
     drop(replica);
-    let marker = path("identity");
-    let bytes = disk.peek(&marker);
-    for offset in 0..bytes.len() {
-        let mut flipped = bytes.clone();
-        flipped[offset] ^= 1 << (offset % 8);
-        disk.poke(&marker, flipped);
-        require_corrupt(open(&disk), &marker, &format!("byte {offset}"));
-    }
+    require_every_flip_found(&disk, &path("identity"));
 }
 
 #[test]
@@ -149,14 +144,7 @@ fn a_flipped_bit_in_the_marker_of_a_clean_stop_is_found() {
     replica
         .clean_stop(b"votes".to_vec())
         .expect("nothing is wrong with the disk");
-    let marker = path("clean-stop");
-    let bytes = disk.peek(&marker);
-    for offset in 0..bytes.len() {
-        let mut flipped = bytes.clone();
-        flipped[offset] ^= 1 << (offset % 8);
-        disk.poke(&marker, flipped);
-        require_corrupt(open(&disk), &marker, &format!("byte {offset}"));
-    }
+    require_every_flip_found(&disk, &path("clean-stop"));
 }
 
 #[test]

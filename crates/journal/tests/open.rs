@@ -27,18 +27,23 @@ fn started(seed: u64) -> (SimulatedDisk, Replica) {
     (disk, replica)
 }
 
+/// A journal with one record, and the replica that has it open.
+fn written() -> (SimulatedDisk, Replica) {
+    let (disk, mut replica) = started(1);
+    replica.open().expect("its own directory");
+    replica
+        .write(vec![Entry::Record(vec![1])])
+        .expect("a good disk");
+    (disk, replica)
+}
+
 #[test]
 fn a_directory_without_a_marker_is_wiped_and_stays_untouched() {
     let disk = SimulatedDisk::new(1);
     assert_eq!(refusal(&disk, &IDENTITY), OpenError::Wiped);
     assert_eq!(disk.names(), Vec::<String>::new());
 
-    let (disk, mut replica) = started(1);
-    replica.open().expect("its own directory");
-    replica
-        .write(vec![Entry::Record(vec![1])])
-        .expect("a good disk");
-    replica.leave();
+    let (disk, _) = written();
     disk.vanish(&path("identity"));
     assert_eq!(refusal(&disk, &IDENTITY), OpenError::Wiped);
     let refused = init(&disk, &dir(), &IDENTITY, Origin::Genesis);
@@ -48,12 +53,7 @@ fn a_directory_without_a_marker_is_wiped_and_stays_untouched() {
 
 #[test]
 fn a_directory_of_somebody_else_is_refused_by_the_field_that_differs() {
-    let (disk, mut replica) = started(1);
-    replica.open().expect("its own directory");
-    replica
-        .write(vec![Entry::Record(vec![1])])
-        .expect("a good disk");
-    replica.leave();
+    let (disk, _) = written();
     let strangers = [
         (
             IdentityField::Cluster,
@@ -164,12 +164,7 @@ fn an_init_that_crashed_at_any_call_can_be_done_again() {
 
 #[test]
 fn a_file_of_another_version_is_named_and_not_called_damaged() {
-    let (disk, mut replica) = started(1);
-    replica.open().expect("its own directory");
-    replica
-        .write(vec![Entry::Record(vec![1])])
-        .expect("a good disk");
-    replica.leave();
+    let (disk, _) = written();
     let segment = segments(&disk)[0].clone();
     let mut bytes = disk.peek(&segment);
     bytes[8] = 2;
@@ -203,11 +198,7 @@ fn a_read_only_file_system_opens_nothing() {
 
 #[test]
 fn a_clean_stop_is_seen_once() {
-    let (disk, mut replica) = started(1);
-    replica.open().expect("its own directory");
-    replica
-        .write(vec![Entry::Record(vec![1])])
-        .expect("a good disk");
+    let (disk, mut replica) = written();
     replica.clean_stop(b"votes".to_vec()).expect("a good disk");
     let (log, recovery) = Log::open(disk.storage(), &dir(), &IDENTITY).expect("its own directory");
     assert_eq!(recovery.clean_stop.as_deref(), Some(&b"votes"[..]));

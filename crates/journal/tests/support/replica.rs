@@ -211,3 +211,12 @@ pub fn segments(disk: &SimulatedDisk) -> Vec<PathBuf> {
 pub fn has(disk: &SimulatedDisk, file: &Path) -> bool {
     disk.names().iter().any(|name| path(name) == file)
 }
+
+/// What opening finds: all records, or why not.
+pub fn open(disk: &SimulatedDisk) -> Result<Vec<Vec<u8>>, OpenError> {
+    let (_log, recovery) = Log::open(disk.storage(), &dir(), &IDENTITY)?;
+    recovery
+        .records()
+        .map(|record| record.map(|record| record.payload))
+        .collect()
+}
