@@ -1,29 +1,20 @@
 import test from "ava";
-import type { Run, Sequence, View } from "../../dist/protocol/types.js";
+import type { Run, View } from "../../dist/protocol/types.js";
 import {
+  at,
   backup,
   bundle,
   certificate,
   digestOf,
+  executedTo,
   primary,
   replicas,
   stable,
+  stableByOthers,
   status,
   viewChange,
   type Scripted,
 } from "./scripted.ts";
-
-const at = (sequence: number): Sequence => sequence as Sequence;
-
-/** Replica 3 after executing sequences 1 … `last`; checkpoints are due at 4, 8, … and none is signed yet. */
-function executedTo(last: number, core = backup()): Scripted {
-  for (let sequence = 1; sequence <= last; sequence++) core.commitBatch(sequence, `batch ${sequence}`);
-  return core;
-}
-
-function stableByOthers(core: Scripted, sequence: number, name: string): void {
-  for (const from of [0, 1, 2]) core.checkpoint(from, sequence, name);
-}
 
 function installed(core: Scripted, sequence: number, name: string): void {
   const { run } = core.core.inspect();

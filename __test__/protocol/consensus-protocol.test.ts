@@ -1,9 +1,8 @@
 import test from "ava";
-import type { AgreedTime, Digest, Lsn, Sequence, View } from "../../dist/protocol/types.js";
-import { backup, bundle, digestOf, primary, replicas, WALL_CLOCK } from "./scripted.js";
+import type { AgreedTime, Digest, Lsn, View } from "../../dist/protocol/types.js";
+import { at, backup, bundle, digestOf, primary, replicas, WALL_CLOCK } from "./scripted.js";
 
 const view = 0 as View;
-const at = (sequence: number): Sequence => sequence as Sequence;
 
 test("an idle primary proposes a request at once and sends its body before the proposal", (t) => {
   const core = primary();

@@ -1,20 +1,21 @@
 /** Restarts, as a user of the core sees them: what a new process does on the records of the one before. */
 import test from "ava";
 import { newViewName } from "../../dist/protocol/new-view.js";
-import type { ReplicaId, Sequence, View } from "../../dist/protocol/types.js";
+import type { ReplicaId, View } from "../../dist/protocol/types.js";
 import {
+  at,
   backup,
   bundle,
   certificate,
   digestOf,
+  executedTo,
   primary,
   stable,
+  stableByOthers,
   status,
   viewChange,
   type Scripted,
 } from "./scripted.ts";
-
-const at = (sequence: number): Sequence => sequence as Sequence;
 
 /** Sequences that were handed to execution by the last step. */
 function executing(core: Scripted): number[] {
@@ -26,8 +27,8 @@ function voted(core: Scripted): number[] {
 }
 
 /** Replica 3 after executing 1 … 4 and signing the checkpoint at 4, which is stable. */
-function stableAtFour(core = backup()): Scripted {
-  for (let sequence = 1; sequence <= 4; sequence++) core.commitBatch(sequence, `batch ${sequence}`);
+function stableAtFour(): Scripted {
+  const core = executedTo(4);
   core.checkpointed(4, "root");
   for (const from of [0, 1]) core.checkpoint(from, 4, "root");
   return core;
@@ -57,7 +58,7 @@ test("own-08: the fence reaches as far as the lease, and is gone when the window
   core.step({ kind: "link", peer: 1 as ReplicaId, up: true });
   t.deepEqual(core.sent("status")[0]?.message.fence, { view: 0 as View, through });
   for (const sequence of [4, 8, 12, 16, 20].filter((sequence) => sequence <= through))
-    for (const from of [0, 1, 2]) core.checkpoint(from, sequence, `root ${sequence}`);
+    stableByOthers(core, sequence, `root ${sequence}`);
   t.true(core.core.inspect().low >= through);
   core.propose(core.core.inspect().low + 1, "later");
   t.deepEqual(voted(core), [core.core.inspect().low + 1]);
@@ -259,9 +260,8 @@ test("own-11: that a view was left stays recorded when the view before it is rec
 });
 
 test("own-17: a state that was installed is where the next process starts, whatever was recorded below", (t) => {
-  const before = backup();
-  before.commitBatch(1, "batch 1");
-  for (const from of [0, 1, 2]) before.checkpoint(from, 4, "root");
+  const before = executedTo(1);
+  stableByOthers(before, 4, "root");
   before.pass(1_000);
   const { run } = before.core.inspect();
   before.step({ kind: "installed", run, sequence: at(4), digest: digestOf("root"), sessions: [] });

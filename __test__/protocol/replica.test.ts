@@ -1,8 +1,6 @@
 import test from "ava";
-import type { Digest, ReplicaId, Run, Sequence, SessionId, View } from "../../dist/protocol/types.js";
-import { backup, bundle, digestOf, primary, replicas, status, WALL_CLOCK } from "./scripted.js";
-
-const at = (sequence: number): Sequence => sequence as Sequence;
+import type { Digest, ReplicaId, Run, SessionId, View } from "../../dist/protocol/types.js";
+import { at, backup, bundle, digestOf, primary, replicas, status, WALL_CLOCK } from "./scripted.js";
 
 test("a checkpoint is asked for right behind the batch that ends its interval", (t) => {
   const core = backup();

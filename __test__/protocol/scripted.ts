@@ -62,6 +62,10 @@ export function bundle(
   } as Verified<BundleRef>;
 }
 
+export function at(sequence: number): Sequence {
+  return sequence as Sequence;
+}
+
 /** A certificate of Q signatures of replicas 0, 1 and 2, unless said otherwise. */
 export function certificate(
   sequence: number,
@@ -302,4 +306,15 @@ export function backup(options: Partial<ReplicaOptions> = {}): Scripted {
 
 export function primary(options: Partial<ReplicaOptions> = {}): Scripted {
   return new Scripted({ me: 0 as ReplicaId, ...options });
+}
+
+/** Replica 3 after executing sequences 1 … `last`; checkpoints are due at 4, 8, … and none is signed yet. */
+export function executedTo(last: number, core = backup()): Scripted {
+  for (let sequence = 1; sequence <= last; sequence++) core.commitBatch(sequence, `batch ${sequence}`);
+  return core;
+}
+
+/** Replicas 0, 1 and 2 signed the root `name` at `sequence`. */
+export function stableByOthers(core: Scripted, sequence: number, name: string): void {
+  for (const from of [0, 1, 2]) core.checkpoint(from, sequence, name);
 }

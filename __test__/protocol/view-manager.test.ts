@@ -1,8 +1,9 @@
 import test from "ava";
 import type { ViewChange } from "../../dist/protocol/messages.js";
 import { newViewName, NULL_BATCH } from "../../dist/protocol/new-view.js";
-import type { AgreedTime, Digest, ReplicaId, Sequence, View } from "../../dist/protocol/types.js";
+import type { AgreedTime, Digest, ReplicaId, View } from "../../dist/protocol/types.js";
 import {
+  at,
   backup,
   bundle,
   certificate,
@@ -11,13 +12,13 @@ import {
   primary,
   replicas,
   stable,
+  stableByOthers,
   status,
   viewChange,
   WALL_CLOCK,
   type Scripted,
 } from "./scripted.ts";
 
-const at = (sequence: number): Sequence => sequence as Sequence;
 const waiting = bundle("waiting", { client: "impatient" });
 
 /** Replica 3 has left view 0 by its timer, and its VIEW-CHANGE has the digest "ours". */
@@ -121,7 +122,7 @@ test("what is decided below a stable checkpoint and waits for its execution is n
   const core = backup();
   core.propose(3, "batch 3");
   for (const phase of ["prepare", "commit"] as const) core.votes(phase, 3, "batch 3", 1, 2);
-  for (const from of [0, 1, 2]) core.checkpoint(from, 4, "root");
+  stableByOthers(core, 4, "root");
   t.not(core.core.inspect().slots.get(at(3))?.decision, undefined);
   for (const from of [1, 2]) core.control(from, viewChange(1, `of ${from}`));
   t.deepEqual(core.of("seal")[0]?.message, {
