@@ -1,4 +1,5 @@
 import type { Checker, Observation, Setting } from "../history.ts";
+import { placeOf, placesCarried } from "./vote-places.ts";
 
 /**
  * Invariant 9: a replica's view, its low watermark and what its sessions have acknowledged never go back, but for a restart, to
@@ -59,17 +60,16 @@ export class WithinWindow implements Checker {
       return undefined;
     }
     if (observation.kind === "carried") {
-      const { replica, view, first, count } = observation;
-      for (let index = 0; index < count; index++) this.made.add(`${replica}/prePrepare/${view}/${first + index}`);
+      for (const place of placesCarried(observation)) this.made.add(place);
       return undefined;
     }
     if (observation.kind !== "emitted") return undefined;
-    const { type, view, sequence } = observation.vote;
+    const { type, sequence } = observation.vote;
     if (type === "checkpoint" || type === "decided") return undefined;
-    const key = `${observation.replica}/${type}/${view}/${sequence}`;
+    const place = placeOf(observation.replica, observation.vote);
     // A vote that is sent again was made when the window was lower.
-    if (this.made.has(key)) return undefined;
-    this.made.add(key);
+    if (this.made.has(place)) return undefined;
+    this.made.add(place);
     const low = this.low.get(observation.replica) ?? 0;
     if (sequence > low && sequence <= low + this.setting.window) return undefined;
     return `replica ${observation.replica} voted ${type} at ${sequence} with the window ${low}…${low + this.setting.window}`;

@@ -1,4 +1,5 @@
 import { short, type Checker, type Observation } from "../history.ts";
+import { placeOf, placesCarried } from "./vote-places.ts";
 
 /**
  * Invariant 3: an executed operation was sent by the client in whose name it runs; and before that, nobody votes for a batch
@@ -26,19 +27,17 @@ export class Validity implements Checker {
         return `replica ${observation.replica} applied at ${observation.sequence} what its client never sent`;
       case "emitted": {
         const { type, view, sequence } = observation.vote;
-        const key = `${observation.replica}/${type}/${view}/${sequence}`;
+        const place = placeOf(observation.replica, observation.vote);
         // Sent again later, a vote outlives the bodies it was made with.
-        const again = this.voted.has(key);
-        this.voted.add(key);
+        const again = this.voted.has(place);
+        this.voted.add(place);
         if (again || observation.bodiesHeld || type === "checkpoint" || type === "decided") return undefined;
         return `replica ${observation.replica} sent ${type} of ${sequence} in view ${view} without holding its bodies`;
       }
       // What a NEW-VIEW carries over is certified, and may be sent again one by one: whoever made the certificates has the bodies.
-      case "carried": {
-        const { replica, view, first, count } = observation;
-        for (let index = 0; index < count; index++) this.voted.add(`${replica}/prePrepare/${view}/${first + index}`);
+      case "carried":
+        for (const place of placesCarried(observation)) this.voted.add(place);
         return undefined;
-      }
       case "executed":
         return this.sameContent(observation.replica, observation.digest, observation.bundles);
       default:
