@@ -3,7 +3,6 @@
  * one. Stability moves the window and frees votes, proposals and bodies (OSDI'99 §4.3).
  */
 import type { Context } from "./context.ts";
-import type { HaltReason } from "./core.ts";
 import { onSnapshotted } from "./journal.ts";
 import type { CertificateName, Checkpoint } from "./messages.ts";
 import { isQuorum } from "./quorum.ts";
@@ -59,7 +58,10 @@ export class CheckpointManager {
     if (state.unsaved !== undefined) return void state.heldRoots.set(sequence, digest);
     const known = state.ownCheckpoints.get(sequence);
     // Executed once more after a restart, with another outcome: nothing is left of ours to rely on.
-    if (known !== undefined && known.digest !== digest) return this.#context.halt(differs(sequence));
+    if (known !== undefined && known.digest !== digest) {
+      const message = "executing again gave another state: it is not deterministic";
+      return this.#context.halt({ code: "EXECUTION_FAILED", sequence, message });
+    }
     const lsn = known?.lsn ?? this.#record(sequence, digest);
     state.ownCheckpoints.set(sequence, { digest, lsn });
     if (state.ownCheckpoints.size > CLAIMS_MAX)
@@ -212,8 +214,4 @@ export class CheckpointManager {
       for (const sequence of claims.keys()) if (sequence < state.low) claims.delete(sequence);
     }
   }
-}
-
-function differs(sequence: Sequence): HaltReason {
-  return { code: "EXECUTION_FAILED", sequence, message: "executing again gave another state: it is not deterministic" };
 }

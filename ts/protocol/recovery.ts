@@ -84,7 +84,7 @@ export class Recovery {
     this.#pool.releaseUnused();
     this.#pool.followCommitted();
     this.#confirmSnapshot();
-    this.#goOn(durable, found);
+    this.#goOn(durable, found, state.view);
     const digests = durable.viewChanges.map(({ message }) => message.digest);
     this.#views.releaseStored(digests, found.entered);
     this.#execution.advance();
@@ -204,8 +204,7 @@ export class Recovery {
   }
 
   /** We go on changing views where we did, and hand over a view in which we may not propose. */
-  #goOn({ viewChanges }: Restart, { left }: Found): void {
-    const { view } = this.#context.state;
+  #goOn({ viewChanges }: Restart, { left }: Found, view: View): void {
     if (left !== undefined && left.target > view) {
       const own = viewChanges.find(({ message }) => message.digest === left.message);
       assert(own !== undefined, "a record of leaving a view is stored with its VIEW-CHANGE");
