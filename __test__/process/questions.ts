@@ -47,9 +47,9 @@ export interface Answers {
   readonly cpuMs: number;
   /** Of a Byzantine process: its faults act from now on, or not. */
   readonly attack: void;
+  readonly behave: void;
   /** Ends its node in order, as on SIGTERM. */
   readonly shutdown: void;
-  readonly behave: void;
 }
 
 export type Question = keyof Answers;

@@ -117,7 +117,7 @@ export class SimReplica {
     if (this.running !== "down") this.input({ kind: "link", peer: peer as ReplicaId, up });
   }
 
-  /** The process ends at once. */
+  /** The process ends at once; what was not durable is lost. */
   crash(): void {
     if (this.running === "down") return;
     this.running = "down";
