@@ -27,7 +27,8 @@ export type ErrorCode =
   | "CLOSED"
   /** This replica stopped itself; `data.reason` says why. */
   | "HALTED"
-  | "DURABILITY_UNAVAILABLE";
+  /** The data directory is in use, another replica's, without its marker, damaged …; `data.reason` says which. */
+  | "DATA_DIR";
 
 /** Whether an operation whose promise was rejected took effect. */
 export type Executed = "no" | "unknown" | "yes";

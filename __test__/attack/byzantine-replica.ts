@@ -2,9 +2,8 @@
  * A member made of the product's own parts (reactor, loop, core, execution), with faults between its core and everybody else.
  * What it cannot do is to sign two votes that contradict each other, as the reactor refuses that; `double-voter.ts` can.
  */
-import { hashMany, Reactor } from "../../dist/native/native.js";
+import { Reactor } from "../../dist/native/native.js";
 import { InlineExecution, type ExecutionPort } from "../../dist/node/execution-port.js";
-import { VolatileJournal } from "../../dist/node/journal-port.js";
 import { replicaOptionsOf } from "../../dist/node/options.js";
 import { ReactorLoop } from "../../dist/node/reactor-loop.js";
 import { hostFor } from "../../dist/node/state-machine.js";
@@ -76,9 +75,10 @@ export class ByzantineReplica {
     this.#reactor = reactor;
     const switches = faultsOf(faults, others, me as ReplicaId).map((fault) => new Switch(fault, attacking));
     this.#switches = reactor instanceof GarbageReactor ? [...switches, reactor] : switches;
-    const core = new Replica(replicaOptionsOf({ cluster, me: me as ReplicaId }));
-    const honest = new InlineExecution(hostFor(machine, cluster, me, { hashMany }));
-    const unused = { execution: "inline", module: undefined, executionPort: undefined } as const;
+    const options = replicaOptionsOf({ cluster, me: me as ReplicaId });
+    const core = new Replica(options);
+    const honest = new InlineExecution(hostFor(machine, cluster, me, undefined));
+    const unused = { execution: "inline", module: undefined, caller: undefined, dataDir: undefined } as const;
     this.#observer = new ThreadObserver({
       data: { ...data, ...unused, debug: false, flightRecorder: false },
       core,
@@ -89,8 +89,9 @@ export class ByzantineReplica {
       core: new FalseCore(core, switches),
       reactor: this.#reactor,
       execution: falseExecution(faults, honest),
-      journal: new VolatileJournal(),
       observer: this.#observer,
+      replica: options,
+      durable: false,
     });
   }
 

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { run } from "../../dist/cli/commands.js";
 import { resolveCluster } from "../../dist/codec/cluster.js";
 import { resolveClientFile, resolveNodeOptions } from "../../dist/codec/nodeOptions.js";
+import { inspectDataDir } from "../../dist/native/native.js";
 import { publicKeyOf } from "../../dist/native/native.js";
 
 interface Ran {
@@ -67,11 +68,13 @@ test("every node gets its key, its configuration and the mark of a first start",
     t.deepEqual(options.listen, { host, port });
     t.is(join(own, options.cluster), join(home, "cluster.json"));
     t.is(publicKeyOf(await readFile(join(own, options.keyFile), "utf8")), publicKey);
-    t.deepEqual(await json(join(own, options.dataDir, "genesis.json")), {
-      formatVersion: 1,
-      clusterId: cluster.clusterId,
+    t.is(options.durability, "fsync");
+    t.like(inspectDataDir(join(own, options.dataDir)), {
+      cluster: cluster.clusterId,
       epoch: 0,
-      nodeId,
+      replica: publicKey,
+      origin: "genesis",
+      lastLsn: 0,
     });
   }
 });
@@ -124,7 +127,7 @@ test("init says what it wrote and what comes next", async (t) => {
   const home = join(await directory(t), "cluster");
   const { out } = await cli("init", home);
   t.regex(out, /^Wrote a cluster of 4 nodes that tolerates 1 faulty/);
-  for (const file of ["cluster.json", "nodes/node-0/key.pem", "nodes/node-3/data/genesis.json", "client/client.json"]) {
+  for (const file of ["cluster.json", "nodes/node-0/key.pem", "nodes/node-3/data/identity", "client/client.json"]) {
     t.true(out.includes(`  ${file}`), file);
   }
   t.true(out.endsWith(`Next: byzantine-quic up ${home}`));

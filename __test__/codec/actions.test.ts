@@ -9,6 +9,7 @@ import type {
   AgreedTime,
   ClientKey,
   Digest,
+  Lsn,
   ReplicaId,
   ReplicaSet,
   Sequence,
@@ -157,10 +158,16 @@ const actionCases: readonly ActionCase[] = [
     fields: [some, D],
   },
   {
-    name: "keep",
-    write: (a) => a.keep(prepared),
-    read: (b) => [b.u53(), b.u53(), b.digest(), b.set()],
-    fields: [4, sequence, E, 7],
+    name: "persist",
+    write: (a) => a.persist(7 as Lsn, { type: "lease", view, through: sequence }, false),
+    read: (b) => [b.u53(), b.u8(), b.u53(), b.u53()],
+    fields: [7, 1, view, sequence],
+  },
+  {
+    name: "truncate",
+    write: (a) => a.truncate(9 as Lsn),
+    read: (b) => [b.u53()],
+    fields: [9],
   },
 ];
 
@@ -180,7 +187,7 @@ test("every action kind is written by one method", (t) => {
     actionCases.map(({ name }) => name),
     Object.keys(ActionKind) as (keyof typeof ActionKind)[],
   );
-  t.deepEqual(Object.values(ActionKind), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16]);
+  t.deepEqual(Object.values(ActionKind), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17]);
 });
 
 test("a window without a pending view says 0", (t) => {
@@ -200,40 +207,39 @@ test("what the shell says by itself is sent like any message", (t) => {
   t.deepEqual(decodeBody("fetch", body.raw(body.remaining)), { ok: true, message: fetch });
 });
 
-test("a NEW_VIEW is encoded with our signatures once, and then sent by its name", (t) => {
+test("a NEW_VIEW of our own is encoded with our signatures where it is persisted, and sent by its name", (t) => {
   const actions = new ActionWriter(signatures);
-  const newView = (v: number) => ({
+  const newView = {
     type: "newView" as const,
-    view: v as View,
+    view: 0x1_0000_0002 as View,
     viewChanges: [{ from: 1 as ReplicaId, digest: D }],
     first: sequence,
     batches: [E],
-  });
-  actions.send(some, newView(0x1_0000_0002));
-  const { kind, body } = onlyRecord(actions);
-  t.deepEqual([kind, body.set(), body.u8()], [ActionKind.send, some, MessageType.newView]);
-  const decoded = decodeBody("newView", body.raw(body.remaining));
-  t.deepEqual(decoded, {
-    ok: true,
-    message: { message: newView(0x1_0000_0002), proposals: [new Uint8Array(64).fill(3)] },
-  });
+  };
+  actions.persist(1 as Lsn, { type: "viewEntered", newView }, true);
+  const { body } = onlyRecord(actions);
+  t.deepEqual([body.u53(), body.u8(), body.u53()], [1, 4, newView.view]);
+  const decoded = decodeBody("newView", body.bytes());
+  t.deepEqual(decoded, { ok: true, message: { message: newView, proposals: [new Uint8Array(64).fill(3)] } });
   actions.reset();
-  actions.send(some, newView(0x1_0000_0002));
-  const again = onlyRecord(actions);
-  t.deepEqual([again.kind, again.body.set()], [ActionKind.sendKept, some]);
-  const name = again.body.raw(32);
+  actions.persist(2 as Lsn, { type: "viewEntered", newView }, false);
+  const known = onlyRecord(actions).body;
+  t.deepEqual([known.u53(), known.u8(), known.u53(), known.bytes().length], [2, 4, newView.view, 0]);
+  actions.reset();
+  actions.send(some, newView);
+  const sent = onlyRecord(actions);
+  t.deepEqual([sent.kind, sent.body.set()], [ActionKind.sendKept, some]);
+  const name = sent.body.raw(32);
   t.deepEqual([...name.subarray(0, 8)], [2, 0, 0, 0, 1, 0, 0, 0]);
   t.true(name.subarray(8).every((byte) => byte === 0));
-  actions.reset();
-  actions.send(some, newView(9));
-  t.is(onlyRecord(actions).kind, ActionKind.send);
 });
 
 test("what carries certificates cannot be written without a source of signatures", (t) => {
   const actions = new ActionWriter();
-  t.throws(() => actions.seal({ type: "viewChange", target: view, stable, prepared: [] }), {
-    message: /source of signatures/,
-  });
+  const source = { message: /source of signatures/ };
+  t.throws(() => actions.seal({ type: "viewChange", target: view, stable, prepared: [] }), source);
+  const newView = { type: "newView" as const, view, viewChanges: [], first: sequence, batches: [] };
+  t.throws(() => actions.persist(1 as Lsn, { type: "viewEntered", newView }, true), source);
 });
 
 test("records follow one another, and a writer is used again after reset", (t) => {

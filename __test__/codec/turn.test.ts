@@ -120,6 +120,8 @@ test("inputs of the core are read in their order", (t) => {
         w.digest(E);
       },
     ],
+    [InputKind.persisted, (w) => w.u53(99)],
+    [InputKind.diskFailed, (w) => w.u8(2)],
   );
   t.deepEqual(read(bytes), [
     { kind: "votes", phase: "commit", view, sequence, digest: D, signers: some },
@@ -129,6 +131,8 @@ test("inputs of the core are read in their order", (t) => {
     { kind: "link", peer: 3, up: false },
     { kind: "rejected", reason: "badSignature", peer: undefined, count: 17 },
     { kind: "sealed", target: view, digest: E },
+    { kind: "persisted", upTo: 99 },
+    { kind: "diskFailed", reason: "readOnly" },
   ] as unknown as TurnInput[]);
 });
 

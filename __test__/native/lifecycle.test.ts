@@ -49,6 +49,15 @@ test("the process ends by itself with a reactor that was shut down, and with one
   }
 });
 
+test("a snapshot that is being written does not keep the process alive", async (t) => {
+  const directory = await mkdtemp(join(tmpdir(), "byzantine-native-"));
+  t.teardown(() => rm(directory, { recursive: true }));
+  const script = `${PARTS} const owner = { clusterId: digest, epoch: 0, replicaKey: key };
+    const writer = new native.SnapshotFileWriter(${JSON.stringify(directory)}, owner, 1, digest, digest);
+    console.log(writer.status().state);`;
+  t.deepEqual(await run(script), { code: 0, output: "writing\n" });
+});
+
 test("worker threads load the addon, turn a reactor and are terminated, twenty times", async (t) => {
   const worker = `
     ${PARTS}
@@ -94,7 +103,7 @@ async function loadFrom(root: URL): Promise<string> {
   return output;
 }
 
-const CODE = ["native.js", "load.js", "binding.cjs"];
+const CODE = ["native.js", "data-dir.js", "call.js", "load.js", "binding.cjs"];
 
 test("a missing binary is an error that names the machine and the remedies", async (t) => {
   const output = await loadFrom(await install("0.1.0", CODE));

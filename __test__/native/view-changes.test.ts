@@ -6,7 +6,7 @@ import { batchDigest, OUTPUT_BYTES_MIN } from "../../dist/native/native.js";
 import { digestAt } from "../../dist/codec/digest.js";
 import { signaturesOf } from "../../dist/node/signatures.js";
 import { newViewName } from "../../dist/protocol/new-view.js";
-import type { AgreedTime, Digest, ReplicaId, ReplicaSet, Sequence, View } from "../../dist/protocol/types.js";
+import type { AgreedTime, Digest, Lsn, ReplicaId, ReplicaSet, Sequence, View } from "../../dist/protocol/types.js";
 import { Cluster } from "./rig.ts";
 
 const N = 4;
@@ -77,7 +77,7 @@ test("a view change carries what was prepared into the next view, whoever passes
 
   const digests = [0, 1, 2].map((replica) => {
     const actions = replicas.actions[replica]!;
-    actions.keep(prepared);
+    actions.persist(1 as Lsn, { type: "prepared", certificate: prepared, batch }, false);
     actions.window(0 as Sequence, 100 as Sequence, view(0), view(1));
     actions.seal({ type: "viewChange", target: view(1), stable: undefined, prepared: [prepared] });
     const sealed = replicas.until(replica, isSealed);
@@ -107,6 +107,7 @@ test("a view change carries what was prepared into the next view, whoever passes
     first,
     batches: [digest],
   } as const;
+  replicas.actions[1]!.persist(2 as Lsn, { type: "viewEntered", newView }, true);
   replicas.actions[1]!.send(0b0111 as ReplicaSet, newView);
   t.deepEqual(replicas.until(0, of("newView")), { kind: "control", from: 1, message: newView } as never);
 

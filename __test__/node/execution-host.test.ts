@@ -1,6 +1,6 @@
 /** The commands of a core to its execution: runs that end, states that are installed, checkpoints that come too late. */
 import test from "ava";
-import { everyone, setOf, without } from "../../dist/protocol/types.js";
+import { everyone, setOf, without, ZERO_DIGEST } from "../../dist/protocol/types.js";
 import type { AgreedTime, Digest, ReplicaId, Run, Sequence, SessionId, View } from "../../dist/protocol/types.js";
 import { ExecutionHost } from "../../dist/node/execution-host.js";
 import type { ExecutionCommand, ExecutionOutcome } from "../../dist/node/execution-host.js";
@@ -16,6 +16,7 @@ class Hosted {
   readonly host = new ExecutionHost(this.executor, {
     hasher: new NodeHasher(),
     sources: without(everyone(4), setOf(SELF)),
+    snapshots: undefined,
   });
 
   /** What the commands lead to at once. */
@@ -71,7 +72,11 @@ const install = (run: number, sequence: number, digest: Digest): ExecutionComman
   kind: "install",
   installation: { run: run as Run, sequence: sequence as Sequence, digest, distrustOwn: false },
 });
-const stable = (sequence: number): ExecutionCommand => ({ kind: "stable", sequence: sequence as Sequence });
+const stable = (sequence: number): ExecutionCommand => ({
+  kind: "stable",
+  sequence: sequence as Sequence,
+  digest: ZERO_DIGEST,
+});
 const kinds = (outcomes: readonly ExecutionOutcome[]): string[] => outcomes.map(({ kind }) => kind);
 
 /** The root after batches 1 … `count`. */
@@ -105,6 +110,7 @@ test("a root that others were faster to compute is let go of with its version", 
   t.deepEqual(kinds(hosted.take(batch(1), checkpoint(1), batch(2), checkpoint(2), stable(2))), [
     "executed",
     "executed",
+    "snapshotted",
   ]);
   const outcomes = hosted.work();
   t.deepEqual(outcomes as unknown, [{ kind: "checkpointed", run: 0, sequence: 2, digest: rootAfter(2) }]);
@@ -134,7 +140,7 @@ test("a state that was fetched is executed on, and what was executed before it i
   t.deepEqual(kinds(late.take(batch(3), checkpoint(2))), [], "of an ended run");
   const outcomes = exchanged(source, late);
   t.like(outcomes[0], { kind: "installed", run: 1, sequence: 4, digest: rootAfter(4) });
-  t.is(outcomes.length, 1);
+  t.deepEqual(outcomes.slice(1) as unknown, [{ kind: "snapshotted", sequence: 4 }], "nothing is durable here");
   const [fifth] = late.take(batch(5, 1, 4));
   t.like(fifth, { kind: "executed", run: 1, sequence: 5 });
   late.take(checkpoint(5, 1));

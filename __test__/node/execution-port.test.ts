@@ -3,7 +3,7 @@ import test from "ava";
 import { MessageChannel } from "node:worker_threads";
 import type { ExecutionCommand, ExecutionHost, ExecutionOutcome } from "../../dist/node/execution-host.js";
 import { RemoteExecution, serveExecution } from "../../dist/node/execution-port.js";
-import type { Sequence } from "../../dist/protocol/types.js";
+import { ZERO_DIGEST, type Sequence } from "../../dist/protocol/types.js";
 
 type Host = Pick<ExecutionHost, "busy" | "deadline" | "take" | "work">;
 
@@ -12,7 +12,7 @@ const outcome: ExecutionOutcome = {
   id: 1,
   inspection: { sequence: 1, digest: "", answer: undefined },
 };
-const command: ExecutionCommand = { kind: "stable", sequence: 1 as Sequence };
+const command: ExecutionCommand = { kind: "stable", sequence: 1 as Sequence, digest: ZERO_DIGEST };
 
 /** A port whose other end serves `host`, and a promise of the next wake. */
 function served(host: Host): { execution: RemoteExecution; woken: () => Promise<void>; close: () => void } {

@@ -84,13 +84,38 @@ test.serial("init, up, client, status, Ctrl-C, and up again", async (t) => {
   t.deepEqual([down.code, down.out.match(/no node is running here/g)?.length], [1, 4]);
   const again = cli(t, "up", directory);
   await again.says(/^up: 4 nodes/m);
-  const fresh = await cli(t, "client", directory, "increment").ended;
-  t.deepEqual([fresh.code, fresh.out.split(" ")[0]], [0, "1"], "a new epoch begins from nothing");
+  const third = await cli(t, "client", directory, "increment").ended;
+  t.deepEqual([third.code, third.out.split(" ")[0]], [0, "-1"], "it goes on where it ended");
   await stopped(t, again);
 });
 
-test.serial("a node of the same epoch cannot be started twice from one directory", async (t) => {
+/** Has all nodes keep nothing. */
+async function forgetful(directory: string): Promise<void> {
+  for (const id of await readdir(join(directory, "nodes"))) {
+    const path = join(directory, "nodes", id, "node.json");
+    await writeFile(
+      path,
+      JSON.stringify({ ...(JSON.parse(await readFile(path, "utf8")) as object), durability: "none" }),
+    );
+  }
+}
+
+test.serial("where nothing is durable, up begins a new epoch from nothing", async (t) => {
   const directory = await written(t);
+  await forgetful(directory);
+  for (const epoch of [1, 2]) {
+    const up = cli(t, "up", directory);
+    await up.says(/^up: 4 nodes/m);
+    const added = await cli(t, "client", directory, "increment").ended;
+    t.deepEqual([added.code, added.out.split(" ")[0]], [0, "1"], added.err);
+    t.like(JSON.parse(await readFile(join(directory, "cluster.json"), "utf8")), { epoch });
+    await stopped(t, up);
+  }
+});
+
+test.serial("a node that keeps nothing cannot be started twice in one epoch", async (t) => {
+  const directory = await written(t);
+  await forgetful(directory);
   const file = join(directory, "nodes/node-0/node.json");
   const first = cli(t, "node", file);
   await first.says(/listening/);

@@ -98,3 +98,8 @@ export function textOption(args: Arguments, name: string): string | undefined {
   const text = args.options[name];
   return typeof text === "string" ? text : undefined;
 }
+
+/** A number with what it counts: "1 byte", "2 bytes". */
+export function count(number: number, what: string): string {
+  return `${number} ${what}${number === 1 ? "" : "s"}`;
+}

@@ -6,6 +6,7 @@ import { FORMAT_VERSION, REPLICAS_MIN, resolveCluster } from "../codec/cluster.t
 import type { ClusterConfig, ClusterOptions } from "../codec/cluster.ts";
 import type { ClientFile, NodeOptions } from "../codec/nodeOptions.ts";
 import { ByzantineError } from "../errors.ts";
+import { markGenesis } from "../node/data-dir.ts";
 import { REPLICAS_MAX } from "../protocol/types.ts";
 import { ExitCode, numberOption, onePositional, textOption, UsageError } from "./command.ts";
 import type { Arguments, Command, Io } from "./command.ts";
@@ -16,7 +17,7 @@ const BASE_PORT = 7400;
 /** Directories hold private keys. */
 const DIRECTORY_MODE = 0o700;
 /** In a node's data directory: this directory is new, not wiped. A directory without it is never taken for a first start. */
-const GENESIS_FILE = "genesis.json";
+const MARKER_FILE = "identity";
 
 /** Writes a new cluster: shared configuration, a directory per node, a client. */
 export const init: Command = {
@@ -28,7 +29,7 @@ Writes into <directory>, which must be absent or empty:
   cluster.json                 what all nodes and clients share: members, keys, limits
   nodes/<id>/node.json         one node's own configuration
   nodes/<id>/key.pem           its private key (mode 0600)
-  nodes/<id>/data/${GENESIS_FILE}   the mark of a first start; a data directory without it counts as wiped
+  nodes/<id>/data/${MARKER_FILE}     the mark of a first start; a data directory without it counts as wiped
   client/client.json, key.pem  a client that cluster.json admits
 
 Options
@@ -106,10 +107,16 @@ async function writeCluster(directory: string, plan: ClusterConfig): Promise<rea
     const files: string[] = [];
     const nodes = [];
     for (const node of plan.nodes) {
-      nodes.push({ ...node, publicKey: await writeNode(directory, plan, node, files) });
+      nodes.push({ ...node, publicKey: await writeNode(directory, node, files) });
     }
     const clients = [{ name: "client", publicKey: await writeClient(directory, files) }];
-    await writeJson(directory, "cluster.json", resolveCluster({ ...plan, nodes, clients }), files);
+    const cluster = resolveCluster({ ...plan, nodes, clients });
+    await writeJson(directory, "cluster.json", cluster, files);
+    for (const [me, { nodeId }] of cluster.nodes.entries()) {
+      const home = join("nodes", nodeId, "data");
+      markGenesis(cluster, me, join(directory, home));
+      files.push(join(home, MARKER_FILE));
+    }
     return files;
   } catch (error) {
     // Half a cluster would only be refused by the next attempt.
@@ -136,12 +143,7 @@ function refuseDirectory(directory: string): never {
   throw new ByzantineError("INVALID_ARGUMENT", `${directory} is not empty; init never overwrites a cluster`, data);
 }
 
-async function writeNode(
-  directory: string,
-  plan: ClusterConfig,
-  node: ClusterConfig["nodes"][number],
-  files: string[],
-): Promise<string> {
+async function writeNode(directory: string, node: ClusterConfig["nodes"][number], files: string[]): Promise<string> {
   const home = join("nodes", node.nodeId);
   await mkdir(join(directory, home, "data"), { recursive: true, mode: DIRECTORY_MODE });
   const publicKey = await createKeyFile(join(directory, home, "key.pem"));
@@ -153,11 +155,9 @@ async function writeNode(
     keyFile: "key.pem",
     listen: { host: node.host, port: node.port },
     dataDir: "data",
-    durability: "none",
+    durability: "fsync",
   };
   await writeJson(directory, join(home, "node.json"), options, files);
-  const genesis = { formatVersion: FORMAT_VERSION, clusterId: plan.clusterId, epoch: plan.epoch, nodeId: node.nodeId };
-  await writeJson(directory, join(home, "data", GENESIS_FILE), genesis, files);
   return publicKey;
 }
 

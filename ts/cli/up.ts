@@ -4,6 +4,7 @@ import { readdir, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { resolveCluster } from "../codec/cluster.ts";
+import { resolveNodeOptions } from "../codec/nodeOptions.ts";
 import { readJson } from "../node/node-files.ts";
 import { ExitCode, onePositional, textOption } from "./command.ts";
 import type { Arguments, Command, Io } from "./command.ts";
@@ -21,7 +22,8 @@ export const up: Command = {
 Runs every node of a cluster that init wrote, with their logs on standard output, and ends them on Ctrl-C. A node that ends
 by itself does not end the others: the cluster tolerates it.
 
-As nothing is kept on disk yet, each start is a new cluster: the epoch in cluster.json grows by one, and the state is empty.
+The next start goes on where this one ended, however it ended. Where all nodes have durability "none" nothing is left to go on
+from: each start is a new cluster then, the epoch in cluster.json grows by one, and the state is empty.
 
 Options
   --state-machine <file>  module whose default export is the state machine (default: the counter of the examples)
@@ -30,8 +32,8 @@ Options
   options: { "state-machine": { type: "string" } },
   async run(args: Arguments, io: Io): Promise<ExitCode> {
     const directory = onePositional(args, "the directory of the cluster");
-    await beginEpoch(directory);
     const ids = (await readdir(join(directory, "nodes"))).sort();
+    if (!(await isDurable(directory, ids))) await beginEpoch(directory);
     const children = ids.map((id) =>
       start(join(directory, "nodes", id, "node.json"), textOption(args, "state-machine"), io),
     );
@@ -47,6 +49,11 @@ Options
     return ready && codes.every((code) => code === 0) ? ExitCode.ok : ExitCode.failed;
   },
 };
+
+async function isDurable(directory: string, ids: readonly string[]): Promise<boolean> {
+  const files = await Promise.all(ids.map(async (id) => readJson(join(directory, "nodes", id, "node.json"))));
+  return files.some((file) => resolveNodeOptions(file).durability === "fsync");
+}
 
 /** Without a journal a restart would be a wiped disk; a new epoch is a new cluster, which the old one's messages cannot reach. */
 async function beginEpoch(directory: string): Promise<void> {

@@ -3,15 +3,17 @@
  *
  * What is written is our own, so a value out of range is our bug and throws.
  */
-import type { BatchContent, CertificateName, FetchKind, NewView, Outgoing, ViewChange } from "../protocol/messages.ts";
+import type { DurableRecord } from "../protocol/core.ts";
+import type { BatchContent, FetchKind, Outgoing, ViewChange } from "../protocol/messages.ts";
 import { newViewName } from "../protocol/new-view.ts";
-import type { ClientKey, Digest, ReplicaSet, Sequence, View } from "../protocol/types.ts";
+import type { ClientKey, Digest, Lsn, ReplicaSet, Sequence, View } from "../protocol/types.ts";
 import { writeBatch, writeDigests } from "./batch.ts";
 import { Writer } from "./bytes.ts";
 import { writeReply } from "./client.ts";
 import type { Reply } from "./client.ts";
 import { encodeBody, encodeOutgoing, MessageType } from "./messages.ts";
 import type { Bodies, BodyName } from "./messages.ts";
+import { writeRecord } from "./records.ts";
 import { writeKind, writeNamed } from "./status.ts";
 import { requireSource, writeViewChange } from "./viewChange.ts";
 import type { SignatureSource } from "./viewChange.ts";
@@ -33,15 +35,14 @@ export const ActionKind = {
   seal: 13,
   forget: 14,
   sendKept: 15,
-  keep: 16,
+  persist: 16,
+  truncate: 17,
 } as const;
 
 /** Collects the actions of one turn; reused from turn to turn by `reset`. */
 export class ActionWriter {
   readonly #writer: Writer;
   readonly #signatures: SignatureSource | undefined;
-  /** The view of the NEW_VIEW that the addon keeps since it was encoded. */
-  #newView: View | undefined;
 
   /**
    * @param signatures Who holds the signatures that VIEW_CHANGE and NEW_VIEW carry; without it neither can be written.
@@ -65,11 +66,15 @@ export class ActionWriter {
     this.#writer.reset();
   }
 
-  /** A VIEW_CHANGE leaves as the bytes that its digest names, and so does a NEW_VIEW once it was encoded here. */
+  /** A VIEW_CHANGE leaves as the bytes that were sealed, a NEW_VIEW as those that were persisted. */
   send(to: ReplicaSet, message: Outgoing): void {
     if (message.type === "viewChange") return this.#sendKept(to, message.digest);
-    if (message.type === "newView") return this.#sendNewView(to, message);
-    this.#sendEncoded(to, message);
+    if (message.type === "newView") return this.#sendKept(to, newViewName(message.view));
+    const place = this.#open(ActionKind.send);
+    this.#writer.set(to);
+    this.#writer.u8(MessageType[message.type]);
+    encodeOutgoing(this.#writer, message, this.#signatures);
+    this.#writer.closeLength(place);
   }
 
   /** Has our VIEW_CHANGE encoded, signed and kept; answered by a `sealed` input. */
@@ -87,13 +92,21 @@ export class ActionWriter {
     this.#writer.closeLength(place);
   }
 
-  /** The signatures of a prepared certificate stay until its sequence is stable or another is named for it, in whatever view. */
-  keep({ view, sequence, digest, signers }: CertificateName): void {
-    const place = this.#open(ActionKind.keep);
-    this.#writer.u53(view);
-    this.#writer.u53(sequence);
-    this.#writer.digest(digest);
-    this.#writer.set(signers);
+  /**
+   * Stores a record with what it names, where there is a journal. A prepared certificate stays until its sequence is stable or another
+   * is named for it, in whatever view; a NEW_VIEW of our own is encoded, signed and kept here, and sent by its name.
+   */
+  persist(lsn: Lsn, record: DurableRecord, own: boolean): void {
+    const place = this.#open(ActionKind.persist);
+    this.#writer.u53(lsn);
+    writeRecord(this.#writer, record, own ? requireSource(this.#signatures) : undefined);
+    this.#writer.closeLength(place);
+  }
+
+  /** Records below are not needed any more. */
+  truncate(below: Lsn): void {
+    const place = this.#open(ActionKind.truncate);
+    this.#writer.u53(below);
     this.#writer.closeLength(place);
   }
 
@@ -184,20 +197,6 @@ export class ActionWriter {
     this.#writer.u53(sequence);
     this.#writer.digest(digest);
     this.#writer.set(signers);
-    this.#writer.closeLength(place);
-  }
-
-  #sendNewView(to: ReplicaSet, message: NewView): void {
-    if (this.#newView === message.view) return this.#sendKept(to, newViewName(message.view));
-    this.#sendEncoded(to, message);
-    this.#newView = message.view;
-  }
-
-  #sendEncoded(to: ReplicaSet, message: Outgoing): void {
-    const place = this.#open(ActionKind.send);
-    this.#writer.set(to);
-    this.#writer.u8(MessageType[message.type]);
-    encodeOutgoing(this.#writer, message, this.#signatures);
     this.#writer.closeLength(place);
   }
 

@@ -5,15 +5,15 @@
  * from a peer: one that the addon let through and this codec refuses is counted as rejected and never throws.
  * The addon has verified what it hands up; this is the place that turns its word into the type `Verified`.
  */
-import type { EvidenceRef, Input } from "../protocol/core.ts";
-import type { BundleRef, Control, Phase } from "../protocol/messages.ts";
+import type { DiskReason, EvidenceRef, Input } from "../protocol/core.ts";
+import type { Control, Phase } from "../protocol/messages.ts";
 import { REPLICAS_MAX } from "../protocol/types.ts";
 import type { AgreedTime, Digest, ReplicaId } from "../protocol/types.ts";
-import type { Sequence, SessionId, Verified, View } from "../protocol/types.ts";
+import type { Lsn, Sequence, Verified, View } from "../protocol/types.ts";
 import { DecodeError, DIGEST_BYTES, malformed, Reader } from "./bytes.ts";
-import { BUNDLE_OPERATIONS_MAX } from "./client.ts";
 import { decodeBody, decodeControl, typeName } from "./messages.ts";
 import type { Bodies } from "./messages.ts";
+import { readBundleRef } from "./records.ts";
 
 export { ActionKind, ActionWriter } from "./actions.ts";
 
@@ -57,6 +57,8 @@ export const InputKind = {
   link: 8,
   rejected: 9,
   sealed: 10,
+  persisted: 11,
+  diskFailed: 12,
 } as const;
 
 /** The content of a batch whose bodies are held, for execution. */
@@ -93,7 +95,19 @@ export type PeerRecord = {
 export type TurnInput =
   | Extract<
       Input,
-      { readonly kind: "control" | "votes" | "conflict" | "sealed" | "request" | "assembled" | "body" | "link" }
+      {
+        readonly kind:
+          | "persisted"
+          | "diskFailed"
+          | "control"
+          | "votes"
+          | "conflict"
+          | "sealed"
+          | "request"
+          | "assembled"
+          | "body"
+          | "link";
+      }
     >
   | BatchRecord
   | RejectedRecord
@@ -105,6 +119,7 @@ const NO_REPLICA = 255;
 const AGAIN = 254;
 const PHASES: readonly Phase[] = ["prepare", "commit"];
 const BODY_STATUSES = ["invalid", "unavailable"] as const;
+const DISK_REASONS: readonly DiskReason[] = ["fsyncFailed", "full", "readOnly", "corrupt", "stalled"];
 
 /**
  * Appends the records of a turn to `inputs`, in their order.
@@ -157,6 +172,10 @@ function readRecord(kind: number, record: Reader): TurnInput {
       return readRejected(record);
     case InputKind.sealed:
       return { kind: "sealed", target: record.u53() as View, digest: record.digest() };
+    case InputKind.persisted:
+      return { kind: "persisted", upTo: record.u53() as Lsn };
+    case InputKind.diskFailed:
+      return { kind: "diskFailed", reason: record.choice(DISK_REASONS) };
     default:
       return malformed("unknownType");
   }
@@ -206,16 +225,7 @@ function readConflict(record: Reader): TurnInput {
 
 function readRequest(record: Reader): TurnInput {
   const origin = record.u8();
-  const bundle: BundleRef = {
-    digest: record.digest(),
-    client: record.clientKey(),
-    session: record.u53() as SessionId,
-    firstSequence: record.u53(),
-    acknowledgedThrough: record.u53(),
-    count: record.u16(),
-    bytes: record.u32(),
-  };
-  if (bundle.count < 1 || bundle.count > BUNDLE_OPERATIONS_MAX) malformed("outOfRange");
+  const bundle = readBundleRef(record);
   const ofClient = origin === NO_REPLICA || origin === AGAIN;
   if (!ofClient && origin >= REPLICAS_MAX) malformed("outOfRange");
   const from = ofClient ? undefined : (origin as ReplicaId);

@@ -29,7 +29,12 @@ export declare class NativeBodyStore {
 
 /** One per replica, in the worker thread that runs its core. */
 export declare class NativeReactor {
-  /** Binds the endpoint; nothing moves before the first turn. */
+  /**
+   * Opens the data directory, where there is one, then binds the endpoint; nothing moves before the
+   * first turn. Blocks for as long as it takes to read the journal. A directory that is not used is
+   * `DATA_DIR: name: text` with `inUse`, `wiped`, `foreign`, `unsupportedVersion`, `corrupt` or
+   * `disk`.
+   */
   constructor(config: NativeConfig)
   /**
    * One turn (WIRE.md §7): `length` bytes of `actions`; returns how many bytes `output` holds.
@@ -58,9 +63,23 @@ export declare class NativeReactor {
    * signature`; empty where they are not held.
    */
   evidence(digest: Uint8Array): Uint8Array
+  /** What the core restarts from (WIRE.md §7): once, and empty without a data directory. */
+  recovery(): Uint8Array
+  /**
+   * Makes all records durable and marks the end of this process as one in order, within so many
+   * milliseconds; no record may follow. Does nothing without a data directory. What fails is
+   * `DATA_DIR: disk: text`, and the next start counts as one after a crash.
+   */
+  cleanStop(withinMs: number): void
+  /** For how many milliseconds the write at hand has been running; 0 while the disk is idle. */
+  writingForMs(): number
   /** All counters. */
   statistics(): NativeStatistics
-  /** Closes all connections and waits for that at most `within_ms`; later calls do nothing. */
+  /**
+   * Closes all connections and waits for that at most `within_ms`, and for the data directory to be
+   * free; later calls do nothing. Without `clean_stop` before, records that are not durable are
+   * lost, as in a crash.
+   */
   shutdown(withinMs: number): void
 }
 
@@ -72,6 +91,34 @@ export declare class NativeSigner {
   get publicKey(): Uint8Array
   /** Signs a payload within its domain; 64 bytes. */
   sign(clusterId: Uint8Array, epoch: number, messageType: number, payload: Uint8Array): Uint8Array
+}
+
+/** A snapshot that is being read; blocks on the disk. */
+export declare class NativeSnapshotReader {
+  /** Sequences of the snapshots of this identity whose headers are sound, the newest first. */
+  static list(dir: string, clusterId: Uint8Array, epoch: number, replicaKey: Uint8Array): Array<number>
+  /** Opens the snapshot of this identity at a sequence. */
+  constructor(dir: string, clusterId: Uint8Array, epoch: number, replicaKey: Uint8Array, sequence: number)
+  /** The sequence whose execution led to the state. */
+  get sequence(): number
+  /** The state's digest, 32 bytes. */
+  get digest(): Uint8Array
+  /** The next chunk, checked; null after the last one, when the snapshot is known to be complete. */
+  nextChunk(): Uint8Array | null
+}
+
+/** A snapshot that is being written on a thread of its own; see [`SnapshotThread`]. */
+export declare class NativeSnapshotWriter {
+  /** Begins a snapshot; what the disk refuses is in `status`. */
+  constructor(dir: string, clusterId: Uint8Array, epoch: number, replicaKey: Uint8Array, sequence: number, digest: Uint8Array, firstBytes?: Uint8Array | undefined | null)
+  /** Copies a chunk of at most 1 MiB; whether it was taken. */
+  write(chunk: Uint8Array): boolean
+  /** There are no more chunks. */
+  finish(): void
+  /** Gives the snapshot up, unless it was finished. */
+  abort(): void
+  /** `writing`, `done`, or `failed: <reason>: <text>`. */
+  status(): string
 }
 
 /** An endpoint on a native thread of its own. */
@@ -110,7 +157,7 @@ export declare class NativeVoteTable {
   keepNewView(view: number, first: number, digests: Uint8Array, signatures: Uint8Array): void
   /** FORGET of a NEW-VIEW. */
   forgetNewView(view: number): void
-  /** KEEP: the core named this prepared certificate. */
+  /** PERSIST of `prepared`: the core named this certificate. */
   nameCertificate(view: number, sequence: number, digest: Uint8Array): void
   /** STABLE; `signers` is a set. */
   stable(sequence: number, digest: Uint8Array, signers: number): void
@@ -158,6 +205,15 @@ export declare function generateKey(): string
  */
 export declare function hashMany(input: Uint8Array, ends: Uint32Array, count: number, output: Uint8Array): void
 
+/** Makes `dir` a data directory, with mode 0700 if it is new; `wiped` for a disk that was lost. */
+export declare function initDataDir(dir: string, clusterId: Uint8Array, epoch: number, replicaKey: Uint8Array, wiped: boolean): void
+
+/** What recovery would find in `dir`, or why it would refuse. */
+export declare function inspectDataDir(dir: string): NativeDataDir | NativeDataDirRefusal
+
+/** One segment with its damage. Memory: the file and an object per item. */
+export declare function inspectSegment(dir: string, number: number): NativeSegment
+
 /** Clients' connections. */
 export interface NativeClientStatistics {
   /** Up now. */
@@ -196,6 +252,48 @@ export interface NativeConfig {
   limits: NativeLimits
   /** Largest UDP payload, 1,200 … 6,500; absent: 1,452. */
   mtu?: number
+  /** Where a replica keeps its journal, a directory that `init` has made; absent: nowhere. */
+  dataDir?: string
+}
+
+/** What recovery would find. */
+export interface NativeDataDir {
+  /** Cluster id, 64 lower-case hexadecimal digits. */
+  cluster: string
+  /** Configuration epoch. */
+  epoch: number
+  /** The replica's key, 64 lower-case hexadecimal digits. */
+  replica: string
+  /** `genesis`: a journal without records is a first start. `wiped`: it never is. */
+  origin: 'genesis' | 'wiped'
+  /** Segments with records. */
+  segments: number
+  /** Of the oldest record kept; `lastLsn` + 1 where none is. */
+  firstLsn: number
+  /** Of the last record, 0 before the first one. */
+  lastLsn: number
+  /** Bytes that the marker of a clean stop carries, where there is one. */
+  cleanStop?: number
+  /** What recovery would cut off. */
+  torn?: NativeTornTail
+}
+
+/** Why a directory, segment or snapshot cannot be used. */
+export interface NativeDataDirProblem {
+  /** `wiped`, `foreign`, `unsupportedVersion`, `corrupt` or `disk`. */
+  name: string
+  /** What is wrong, for people. */
+  text: string
+  /** The file's name in the directory, where it is one's. */
+  file?: string
+  /** Where in that file, in bytes. */
+  offset?: number
+}
+
+/** What recovery would refuse, and why. */
+export interface NativeDataDirRefusal {
+  /** Why. */
+  problem: NativeDataDirProblem
 }
 
 /** A named digest that both sides of a connection compare. */
@@ -204,6 +302,33 @@ export interface NativeHelloField {
   name: string
   /** 32 bytes. */
   digest: Uint8Array
+}
+
+/** The journal of a replica that has a data directory. */
+export interface NativeJournalStatistics {
+  /**
+   * `running`, or why records do not become durable: `fsyncFailed`, `full`, `readOnly`, `corrupt`
+   * or `stalled`.
+   */
+  status: string
+  /** Records made durable. */
+  records: number
+  /** Groups of them, each with one sync. */
+  syncs: number
+  /** Bytes written, headers included. */
+  bytes: number
+  /** Half of the groups took at most so long. */
+  syncMsP50: number
+  /** 99 of 100 did. Above 33 s it says no more than that. */
+  syncMsP99: number
+  /** Bytes that are not durable yet, now. */
+  queuedBytes: number
+  /** Segments removed. */
+  segmentsFreed: number
+  /** Times that a write had to wait for a segment to be prepared. */
+  spareWaits: number
+  /** How long the write at hand has been running; 0 while the disk is idle. */
+  writingForMs: number
 }
 
 /** Bounds of the cluster's configuration. */
@@ -312,6 +437,76 @@ export interface NativeRejected {
   count: number
 }
 
+/** A segment file with all that is in it. */
+export interface NativeSegment {
+  /** Its number. */
+  number: number
+  /** Its name in the directory. */
+  file: string
+  /** Its length in bytes. */
+  bytes: number
+  /** Its header, or why it has none. */
+  header: NativeSegmentHeader | string
+  /** Also those behind a damaged one. */
+  items: Array<NativeSegmentItem>
+}
+
+/** The header of a segment. */
+export interface NativeSegmentHeader {
+  /** Cluster id, 64 lower-case hexadecimal digits. */
+  cluster: string
+  /** Configuration epoch. */
+  epoch: number
+  /** The replica's key, 64 lower-case hexadecimal digits. */
+  replica: string
+  /** The segment's number. */
+  number: number
+  /** Of the first record in it. */
+  firstLsn: number
+  /** Length of the file in bytes. */
+  capacity: number
+}
+
+/** An item of a segment. */
+export interface NativeSegmentItem {
+  /** Where it begins, in bytes. */
+  offset: number
+  /** A record's number; that of the last record before a release or a mark. */
+  lsn: number
+  /** What it is. */
+  kind: 'record' | 'release' | 'mark'
+  /** Bytes of its payload. */
+  length: number
+  /** What is wrong with it. */
+  damage?: string
+}
+
+/** A snapshot of which every byte was checked. */
+export interface NativeSnapshot {
+  /** The sequence whose execution led to the state. */
+  sequence: number
+  /** The state's digest, 64 lower-case hexadecimal digits. */
+  digest: string
+  /** Cluster id, 64 lower-case hexadecimal digits. */
+  cluster: string
+  /** Configuration epoch. */
+  epoch: number
+  /** The replica's key, 64 lower-case hexadecimal digits. */
+  replica: string
+  /** How many chunks. */
+  chunks: number
+  /** Bytes of them. */
+  bytes: number
+}
+
+/** A snapshot that cannot be used. */
+export interface NativeSnapshotRefusal {
+  /** The sequence in its name. */
+  sequence: number
+  /** Why. */
+  problem: NativeDataDirProblem
+}
+
 /** All counters of a reactor or a transport. */
 export interface NativeStatistics {
   /** By member, this one excluded. */
@@ -324,6 +519,18 @@ export interface NativeStatistics {
   waitingBytes: number
   /** Absent for a transport. */
   reactor?: NativeReactorStatistics
+  /** Absent without a data directory, and once the journal was stopped. */
+  journal?: NativeJournalStatistics
+}
+
+/** What recovery would cut off. */
+export interface NativeTornTail {
+  /** The segment's name in the directory. */
+  file: string
+  /** Where the sound records end, in bytes. */
+  offset: number
+  /** How many bytes. */
+  bytes: number
 }
 
 /** Frames and bytes per lane: votes, control, client, bulk. */
@@ -359,17 +566,29 @@ export declare function outputBytesMin(): number
 /** The public key of a PKCS#8 PEM, 64 lower-case hexadecimal digits. */
 export declare function publicKeyOf(secretKeyPem: string): string
 
+/** Removes a snapshot durably, such as a damaged one that would outlive a sound older one. */
+export declare function removeSnapshot(dir: string, sequence: number): void
+
 /** Digest of an operation's result; 32 bytes. */
 export declare function resultDigest(status: number, result: Uint8Array): Uint8Array
 
+/** Numbers of the segment files in `dir`, ascending. */
+export declare function segmentNumbers(dir: string): Array<number>
+
 /** SHA-256; 32 bytes. */
 export declare function sha256(bytes: Uint8Array): Uint8Array
+
+/** Bytes of a chunk at most. */
+export declare function snapshotChunkBytesMax(): number
 
 /** Whether a signature is valid within its domain. A key that is not accepted has no valid one. */
 export declare function verify(key: Uint8Array, clusterId: Uint8Array, epoch: number, messageType: number, payload: Uint8Array, signature: Uint8Array): boolean
 
 /** One verdict (0, 1) per record `key 32 | type u8 | u32 length | payload | signature 64`. */
 export declare function verifyRecords(clusterId: Uint8Array, epoch: number, items: Uint8Array): Uint8Array
+
+/** Reads every snapshot in `dir` whole, whoever they belong to, the newest first. */
+export declare function verifySnapshots(dir: string): Array<NativeSnapshot | NativeSnapshotRefusal>
 
 /** Wakes the turn of the reactor with this handle, from any thread; unknown handles are ignored. */
 export declare function wakeReactor(handle: number): void

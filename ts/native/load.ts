@@ -1,4 +1,4 @@
-/** Loading of the addon, and what is said when that fails. Only for `native.ts`. */
+/** Loading of the addon, and what is said when that fails. Only for `call.ts`. */
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { ByzantineError } from "../errors.ts";

@@ -1,11 +1,10 @@
 /**
- * The addon as the rest of TypeScript sees it: the one file that knows the generated binding.
+ * The addon as the rest of TypeScript sees it: it imports this file alone, and no other room knows the generated binding.
  *
  * Every error is a `ByzantineError`, except for a panic on the native side, which is a bug and stays a plain `Error`.
  * Arguments are used during the call only: nothing that is handed over is read or written after it returns.
  */
 import { ByzantineError } from "../errors.ts";
-import type { ErrorCode } from "../errors.ts";
 import type {
   NativeBodyStore as BodyStoreBinding,
   NativeReactor,
@@ -14,11 +13,30 @@ import type {
   NativeTransport,
   NativeVoteTable as VoteTableBinding,
 } from "./binding.cjs";
-import { loadBinding } from "./load.ts";
+import { binding, translate, typed } from "./call.ts";
 
 export type { NativePeerStatistics, NativeReactorStatistics, NativeStatistics, NativeTraffic } from "./binding.cjs";
-
-const binding = loadBinding();
+export {
+  initDataDir,
+  inspectDataDir,
+  inspectSegment,
+  removeSnapshot,
+  segmentNumbers,
+  SNAPSHOT_CHUNK_BYTES_MAX,
+  SnapshotFileReader,
+  SnapshotFileWriter,
+  verifySnapshots,
+} from "./data-dir.ts";
+export type {
+  DataDirContents,
+  DataDirOwner,
+  DataDirProblem,
+  DataDirRefusal,
+  SegmentContents,
+  SnapshotContents,
+  SnapshotRefusal,
+  SnapshotStatus,
+} from "./data-dir.ts";
 
 export interface MemberConfig {
   /** Raw Ed25519 public key, 32 bytes. */
@@ -55,6 +73,8 @@ export interface TransportConfig {
   readonly limits: LimitsConfig;
   /** Largest UDP payload, 1200 to 6500; 1452 by default. */
   readonly mtu?: number | undefined;
+  /** Where a replica's journal is; without it nothing is durable. */
+  readonly dataDir?: string | undefined;
 }
 
 /** Bytes that the output of a turn must hold: the largest frame or batch and its record. */
@@ -68,7 +88,10 @@ export class Reactor {
   readonly #native: NativeReactor;
   readonly #outputs = new WeakSet<ArrayBufferLike>();
 
-  /** Binds the endpoint. `me`, `listenHost` and `listenPort` are required. */
+  /**
+   * Opens the journal of `dataDir`, reads it, and binds the endpoint. `me`, `listenHost` and `listenPort` are required.
+   * @throws ByzantineError `DATA_DIR` (`data.reason`: inUse, wiped, foreign, unsupportedVersion, corrupt, disk) before anything is bound.
+   */
   constructor(config: TransportConfig) {
     this.#native = typed(() => new binding.NativeReactor(config as never));
   }
@@ -131,6 +154,24 @@ export class Reactor {
   /** The two messages that a conflict names: records `u8 type | u32 length | signed payload | signature`; empty where they are not held. */
   evidence(digest: Uint8Array): Uint8Array {
     return typed(() => this.#native.evidence(digest));
+  }
+
+  /** What the journal holds, `WIRE.md` §7; can be taken once. Empty without a journal. */
+  recovery(): Uint8Array {
+    return typed(() => this.#native.recovery());
+  }
+
+  /**
+   * Marks the journal as stopped in order and closes it; nothing that binds may be sent afterwards.
+   * @throws ByzantineError `DATA_DIR` where the disk does not take it within `withinMs`.
+   */
+  cleanStop(withinMs: number): void {
+    typed(() => this.#native.cleanStop(withinMs));
+  }
+
+  /** How long the journal's running write with its sync has lasted, in milliseconds; 0 when it is idle. */
+  writingForMs(): number {
+    return typed(() => this.#native.writingForMs());
   }
 
   /** A fresh object each time; meant for a few calls per second. */
@@ -297,35 +338,3 @@ export type NativeVoteTable = VoteTableBinding;
 /** The body store by itself, for the same. */
 export const NativeBodyStore: typeof BodyStoreBinding = binding.NativeBodyStore;
 export type NativeBodyStore = BodyStoreBinding;
-
-const NATIVE_CODES: ReadonlySet<string> = new Set<ErrorCode>([
-  "NATIVE_BINDING",
-  "INVALID_CONFIG",
-  "INVALID_KEY",
-  "INVALID_ARGUMENT",
-  "LISTEN_FAILED",
-  "CLOSED",
-]);
-
-function typed<T>(call: () => T): T {
-  try {
-    return call();
-  } catch (error) {
-    throw translate(error);
-  }
-}
-
-/** The native side reports `CODE: text`; for a field of the configuration the text is `field: what is accepted`. */
-function translate(error: unknown): unknown {
-  if (error instanceof ByzantineError || !(error instanceof Error)) return error;
-  const [, code, text] = /^([A-Z_]+): (.*)$/su.exec(error.message) ?? [];
-  if (code !== undefined && text !== undefined && NATIVE_CODES.has(code)) {
-    const [, field, accepted] = (code === "INVALID_CONFIG" && /^([^\s:]+): (?:accepted is )?(.*)$/su.exec(text)) || [];
-    return new ByzantineError(code as ErrorCode, text, field === undefined ? {} : { field, accepted }, error);
-  }
-  // What Node-API itself refuses: a missing field, a number where bytes were due.
-  const refused = "code" in error && typeof error.code === "string" && error.code.endsWith("Expected");
-  return refused || ("code" in error && error.code === "InvalidArg")
-    ? new ByzantineError("INVALID_ARGUMENT", error.message, {}, error)
-    : error;
-}

@@ -2,16 +2,16 @@
 import { EventEmitter } from "node:events";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { MessageChannel, Worker, type MessagePort } from "node:worker_threads";
+import { MessageChannel, Worker } from "node:worker_threads";
 import { ByzantineClient, type SubmitOptions } from "../client/client.ts";
 import type { ClusterConfig } from "../codec/cluster.ts";
 import { ByzantineError } from "../errors.ts";
-import { hashMany, wakeReactor } from "../native/native.ts";
+import { wakeReactor } from "../native/native.ts";
 import type { NodeMetrics } from "../observability/metrics.ts";
 import type { StateMachine } from "../state/interfaces.ts";
 import { CommitStream, type CommitListener } from "./commit-stream.ts";
 import type { Evidence } from "./evidence.ts";
-import type { StateInspection } from "./execution-host.ts";
+import type { ExecutionHost, StateInspection } from "./execution-host.ts";
 import { serveExecution } from "./execution-port.ts";
 import { PendingAnswers } from "./pending-answers.ts";
 import { claimIncarnation } from "./incarnation.ts";
@@ -57,7 +57,7 @@ export class ByzantineNode extends EventEmitter<NodeEvents> implements AsyncDisp
   #view = 0;
   #fatal: { readonly reason: string } | undefined;
 
-  /** @throws ByzantineError `INVALID_CONFIG` naming the field and the accepted range, `DURABILITY_UNAVAILABLE`. */
+  /** @throws ByzantineError `INVALID_CONFIG` naming the field and the accepted range. */
   constructor(options: ByzantineNodeOptions) {
     super();
     this.#options = resolveNode(options);
@@ -69,7 +69,7 @@ export class ByzantineNode extends EventEmitter<NodeEvents> implements AsyncDisp
 
   /**
    * A node from its configuration file (`nodes/<id>/node.json` as `byzantine-quic init` writes it).
-   * @throws ByzantineError `INVALID_CONFIG`, `DURABILITY_UNAVAILABLE`.
+   * @throws ByzantineError `INVALID_CONFIG`.
    */
   static async fromConfig(
     path: string,
@@ -94,7 +94,7 @@ export class ByzantineNode extends EventEmitter<NodeEvents> implements AsyncDisp
 
   /**
    * Starts listening and dials the other members. Resolves when this replica takes part; the others may come later.
-   * @throws ByzantineError `LISTEN_FAILED`, `INVALID_KEY`, `INVALID_CONFIG`, `NATIVE_BINDING`, `HALTED`, `CLOSED`.
+   * @throws ByzantineError `DATA_DIR`, `LISTEN_FAILED`, `INVALID_KEY`, `INVALID_CONFIG`, `NATIVE_BINDING`, `HALTED`, `CLOSED`.
    */
   async initialize(): Promise<void> {
     switch (this.#lifecycle.status) {
@@ -214,28 +214,35 @@ export class ByzantineNode extends EventEmitter<NodeEvents> implements AsyncDisp
   }
 
   async #start(): Promise<void> {
-    const { cluster, execution, stateMachine, dataDir } = this.#options;
-    const disclaim = await claimIncarnation(dataDir, cluster);
-    process.emitWarning('durability "none": nothing survives this process, and a restart counts as a wiped disk', {
-      type: "ByzantineWarning",
-      code: "BYZANTINE_NOT_DURABLE",
-    });
+    const { cluster, execution, durability, dataDir } = this.#options;
+    const disclaim = durability === "none" ? await claimIncarnation(dataDir, cluster) : undefined;
+    if (durability === "none") {
+      process.emitWarning('durability "none": nothing survives this process, and a restart counts as a wiped disk', {
+        type: "ByzantineWarning",
+        code: "BYZANTINE_NOT_DURABLE",
+      });
+    }
     const channel = execution === "caller" ? new MessageChannel() : undefined;
+    const host = channel === undefined ? undefined : this.#host();
+    const caller = channel && host && { port: channel.port2, start: host.start };
     const worker = new Worker(new URL("./thread.js", import.meta.url), {
-      workerData: this.#threadData(channel?.port2),
+      workerData: this.#threadData(caller),
       transferList: channel === undefined ? [] : [channel.port2],
       name: `byzantine-quic ${this.nodeId}`,
     });
     const ended = new Promise<void>((resolve) => worker.once("exit", () => resolve()));
     try {
       const ready = await this.#ready(worker);
-      if (channel !== undefined) this.#serve(channel.port1, stateMachine as StateMachine, ready.wakeHandle);
+      if (channel !== undefined && host !== undefined) {
+        serveExecution(channel.port1, host, () => wakeReactor(ready.wakeHandle));
+        channel.port1.unref();
+      }
       this.#thread = { worker, ended, ...ready };
     } catch (error) {
       channel?.port1.close();
       await worker.terminate();
       // It has said nothing to anybody.
-      await disclaim();
+      await disclaim?.();
       throw error;
     }
     worker.on("error", (error) => this.#onFatal("INTERNAL", { message: error.message }));
@@ -246,10 +253,11 @@ export class ByzantineNode extends EventEmitter<NodeEvents> implements AsyncDisp
     this.#metrics ??= (await this.getStats()).metrics;
   }
 
-  #threadData(executionPort: MessagePort | undefined): ThreadData {
+  #threadData(caller: ThreadData["caller"]): ThreadData {
     const { cluster, me, key, listen, execution, stateMachine, debug, flightRecorder } = this.#options;
     const module = stateMachine instanceof URL ? stateMachine.href : undefined;
-    return { cluster, me, key, listen, execution, module, executionPort, debug, flightRecorder };
+    const dataDir = this.#journalDir();
+    return { cluster, me, key, listen, execution, module, caller, dataDir, debug, flightRecorder };
   }
 
   /** Resolves when the thread runs; from then on its messages are handled. */
@@ -264,11 +272,14 @@ export class ByzantineNode extends EventEmitter<NodeEvents> implements AsyncDisp
     });
   }
 
-  #serve(port: MessagePort, stateMachine: StateMachine, wakeHandle: number): void {
-    const { cluster, me } = this.#options;
-    const host = hostFor(stateMachine, cluster, me, { hashMany });
-    serveExecution(port, host, () => wakeReactor(wakeHandle));
-    port.unref();
+  /** Executes on this thread. */
+  #host(): ExecutionHost {
+    const { cluster, me, stateMachine } = this.#options;
+    return hostFor(stateMachine as StateMachine, cluster, me, this.#journalDir());
+  }
+
+  #journalDir(): string | undefined {
+    return this.#options.durability === "fsync" ? this.#options.dataDir : undefined;
   }
 
   /** This node's own client, connected when it is first needed, and again where that failed. */

@@ -3,7 +3,7 @@
  * the order in which the core gave them; each is answered by outcomes in the same order.
  */
 import { hexOf } from "../codec/digest.ts";
-import type { SessionChanges } from "../protocol/core.ts";
+import type { SessionChanges, SessionSummary } from "../protocol/core.ts";
 import type { ResultEntry, StateFetch, StateNodes } from "../protocol/messages.ts";
 import type {
   ClientKey,
@@ -19,8 +19,12 @@ import type {
 import type { BundleReply, ExecutedOperation } from "../state/batch-record.ts";
 import type { Batch, Executor } from "../state/executor.ts";
 import type { Hasher } from "../state/interfaces.ts";
+import type { MapVersion } from "../state/replicated-map.ts";
 import { StateExchange } from "../state/transfer/state-exchange.ts";
 import type { ExchangeOutput, Installation } from "../state/transfer/state-exchange.ts";
+import type { Snapshots } from "./snapshots.ts";
+
+type InstalledOutput = Extract<ExchangeOutput, { kind: "installed" }>;
 
 export type ExecutionCommand =
   | {
@@ -32,7 +36,7 @@ export type ExecutionCommand =
       readonly taken: Sequence;
     }
   | { readonly kind: "checkpoint"; readonly run: Run; readonly sequence: Sequence }
-  | { readonly kind: "stable"; readonly sequence: Sequence }
+  | { readonly kind: "stable"; readonly sequence: Sequence; readonly digest: Digest }
   /** A certified state takes the place of ours; nothing is executed until it has. */
   | { readonly kind: "install"; readonly installation: Installation }
   /** What a peer asks, and what it answers, in state transfer. */
@@ -65,6 +69,8 @@ export type ExecutionOutcome =
   | ExecutedOutcome
   | { readonly kind: "checkpointed"; readonly run: Run; readonly sequence: Sequence; readonly digest: Digest }
   | ExchangeOutput
+  /** The state after this sequence is in a durable snapshot; without snapshots, as durable as it will ever be. */
+  | { readonly kind: "snapshotted"; readonly sequence: Sequence }
   /** A message of a peer that was of no use. */
   | { readonly kind: "refused"; readonly from: ReplicaId; readonly reason: "busy" | "unasked" }
   | {
@@ -96,11 +102,20 @@ export interface ExecutionHostOptions {
   readonly hasher: Hasher;
   /** All replicas but this one: who is asked for a state. */
   readonly sources: ReplicaSet;
+  /** Where states are written down; undefined where nothing survives the process. */
+  readonly snapshots: Snapshots | undefined;
+}
+
+/** What a replica executes from: its snapshot, or the beginning. */
+export interface ExecutionStart {
+  readonly sequence: Sequence;
+  readonly sessions: readonly SessionSummary[];
 }
 
 export class ExecutionHost {
   readonly #executor: Executor;
   readonly #states: StateExchange;
+  readonly #snapshots: Snapshots | undefined;
   /** Checkpoints whose root is being computed, oldest first. */
   #hashing: { readonly run: Run; readonly sequence: Sequence }[] = [];
   /** What the core may ask for once more, since it ends a run before it has taken all of its results. */
@@ -108,20 +123,30 @@ export class ExecutionHost {
   /** The run that awaits a state. */
   #installing = -1;
   #failed = false;
+  /** The last stable checkpoint, until its state is written down. */
+  #certified: { readonly sequence: Sequence; readonly digest: Digest } | undefined;
 
-  constructor(executor: Executor, { hasher, sources }: ExecutionHostOptions) {
+  constructor(executor: Executor, { hasher, sources, snapshots }: ExecutionHostOptions) {
     this.#executor = executor;
+    this.#snapshots = snapshots;
     this.#states = new StateExchange({ executor, hasher, sources });
   }
 
   /** Whether {@link work} has something left to do now. */
   get busy(): boolean {
-    return this.#hashing.length > 0 || this.#states.ready(now());
+    const time = now();
+    return this.#hashing.length > 0 || this.#states.ready(time) || this.#snapshots?.ready(time) === true;
   }
 
   /** When {@link work} is due although nothing happens, by this thread's `performance.now()`. */
   get deadline(): number | undefined {
-    return this.#states.deadline(now());
+    const due = Math.min(this.#states.deadline(now()) ?? Infinity, this.#snapshots?.deadline() ?? Infinity);
+    return due === Infinity ? undefined : due;
+  }
+
+  /** Before anything is executed. */
+  get start(): ExecutionStart {
+    return { sequence: this.#executor.lastExecuted, sessions: this.#executor.sessions() };
   }
 
   take(command: ExecutionCommand, outcomes: ExecutionOutcome[]): void {
@@ -132,9 +157,7 @@ export class ExecutionHost {
       case "checkpoint":
         return this.#onCheckpoint(command.run, command.sequence);
       case "stable":
-        // A root that others were faster to compute is of no use any more.
-        this.#hashing = this.#hashing.filter(({ sequence }) => sequence >= command.sequence);
-        return this.#states.stable(command.sequence, now());
+        return this.#onStable(command, outcomes);
       case "install":
         this.#installing = command.installation.run;
         this.#hashing = [];
@@ -162,13 +185,47 @@ export class ExecutionHost {
   work(outcomes: ExecutionOutcome[]): void {
     this.#hash(outcomes);
     const time = now();
-    const { deadline } = this;
+    const deadline = this.#states.deadline(time);
     if (deadline !== undefined && deadline <= time) this.#states.tick(time);
     this.#states.work(NODES_PER_SLICE, time);
     for (const output of this.#states.take()) {
-      if (output.kind === "installed") this.#results.clear();
       outcomes.push(output);
+      if (output.kind === "installed") this.#onInstalled(output, outcomes);
     }
+    this.#snapshots?.work(time);
+    for (const sequence of this.#snapshots?.take() ?? []) outcomes.push({ kind: "snapshotted", sequence });
+  }
+
+  /** Our state there is written down where enough has changed, unless it is not the certified one. */
+  #onStable({ sequence, digest }: Extract<ExecutionCommand, { kind: "stable" }>, outcomes: ExecutionOutcome[]): void {
+    // A root that others were faster to compute is of no use any more.
+    this.#hashing = this.#hashing.filter((hashing) => hashing.sequence >= sequence);
+    this.#states.stable(sequence, now());
+    this.#certified = { sequence, digest };
+    if (this.#snapshots === undefined) outcomes.push({ kind: "snapshotted", sequence });
+    else this.#saveCertified();
+  }
+
+  /** Our own root may come after the certificate. */
+  #saveCertified(): void {
+    if (this.#certified === undefined || this.#snapshots?.due(now()) !== true) return;
+    const { sequence, digest } = this.#certified;
+    const version = this.#executor.hashedVersion(sequence);
+    if (version === undefined) return;
+    this.#certified = undefined;
+    if (this.#executor.root(sequence) === digest) this.#save(sequence, digest, version);
+  }
+
+  #onInstalled({ sequence, digest }: InstalledOutput, outcomes: ExecutionOutcome[]): void {
+    this.#results.clear();
+    if (this.#snapshots === undefined) outcomes.push({ kind: "snapshotted", sequence });
+    else this.#save(sequence, digest, this.#executor.version(sequence));
+  }
+
+  /** The tree of a version stays as it is; the executor may let go of the version meanwhile. */
+  #save(sequence: Sequence, digest: Digest, { tree }: MapVersion): void {
+    if (tree !== undefined)
+      this.#snapshots?.write({ sequence, digest, version: this.#executor.versionOf(tree) }, now());
   }
 
   #hash(outcomes: ExecutionOutcome[]): void {
@@ -178,6 +235,7 @@ export class ExecutionHost {
     if (digest === undefined) return;
     this.#hashing.shift();
     outcomes.push({ kind: "checkpointed", ...checkpoint, digest });
+    this.#saveCertified();
   }
 
   #onCheckpoint(run: Run, sequence: Sequence): void {
@@ -217,6 +275,7 @@ export class ExecutionHost {
     const { sequence } = batch;
     try {
       const { replies, sessions, operations } = this.#executor.execute(batch);
+      this.#snapshots?.executed(batch.bundles.reduce((sum, { payload }) => sum + payload.length, 0));
       const shown = wantOperations ? operations : [];
       const outcome = { kind: "executed", run, sequence, replies, sessions, operations: shown, again: false } as const;
       this.#results.set(sequence, outcome);

@@ -1,26 +1,17 @@
 /** A worker of its own for a state machine whose operations take long. */
-import { parentPort, workerData, type MessagePort } from "node:worker_threads";
-import type { ClusterConfig } from "../codec/cluster.ts";
-import { hashMany, wakeReactor } from "../native/native.ts";
+import { parentPort, workerData } from "node:worker_threads";
+import { wakeReactor } from "../native/native.ts";
 import { serveExecution } from "./execution-port.ts";
 import { hostFor, loadStateMachine } from "./state-machine.ts";
-import { failureOf, type ExecutionStart } from "./thread-messages.ts";
+import { failureOf, type ExecutionThreadData, type FromExecutionThread } from "./thread-messages.ts";
 
-interface ExecutionThreadData {
-  readonly cluster: ClusterConfig;
-  readonly me: number;
-  readonly module: string;
-  readonly port: MessagePort;
-  readonly wakeHandle: number;
-}
-
-const { cluster, me, module, port, wakeHandle } = workerData as ExecutionThreadData;
+const { cluster, me, module, dataDir, port, wakeHandle } = workerData as ExecutionThreadData;
 try {
-  const machine = await loadStateMachine(module);
-  serveExecution(port, hostFor(machine, cluster, me, { hashMany }), () => wakeReactor(wakeHandle));
-  parentPort?.postMessage({ type: "ready" } satisfies ExecutionStart);
+  const host = hostFor(await loadStateMachine(module as string), cluster, me, dataDir);
+  serveExecution(port, host, () => wakeReactor(wakeHandle));
+  parentPort?.postMessage({ type: "ready", start: host.start } satisfies FromExecutionThread);
 } catch (error) {
   // An error's own fields do not survive the way to another thread.
-  parentPort?.postMessage(failureOf(error) satisfies ExecutionStart);
+  parentPort?.postMessage(failureOf(error) satisfies FromExecutionThread);
   port.close();
 }

@@ -49,9 +49,15 @@ export interface ByzantineNodeOptions {
    */
   readonly stateMachine: URL | StateMachine;
   readonly execution?: ExecutionPlace;
-  /** Directory of this node's own; with `durability: "none"` it holds no more than a marker against a restart from nothing. */
+  /**
+   * Directory of this node's own, marked once by {@link initDataDir} or `byzantine-quic init`. With `durability: "none"` it may be
+   * missing, and holds no more than a marker against a restart from nothing.
+   */
   readonly dataDir?: string;
-  /** `"fsync"` is the default and not built yet; `"none"` keeps everything in memory. */
+  /**
+   * `"fsync"` (default): what binds this replica is durable before it leaves, and it can restart. `"none"` keeps everything in
+   * memory, for benchmarks: a restart counts as a wiped disk.
+   */
   readonly durability?: "fsync" | "none";
   /** Writes what happens to standard error, one line each. */
   readonly debug?: boolean;
@@ -71,11 +77,12 @@ export interface ResolvedNode {
   readonly stateMachine: URL | StateMachine;
   readonly execution: ExecutionPlace;
   readonly dataDir: string | undefined;
+  readonly durability: "fsync" | "none";
   readonly debug: boolean;
   readonly flightRecorder: boolean;
 }
 
-/** @throws ByzantineError `INVALID_CONFIG` (with `data.field`, `data.accepted`) or `DURABILITY_UNAVAILABLE`. */
+/** @throws ByzantineError `INVALID_CONFIG` (with `data.field`, `data.accepted`). */
 export function resolveNode(options: ByzantineNodeOptions): ResolvedNode {
   const { nodeId, key, listen, stateMachine, execution, dataDir, durability, debug, flightRecorder, ...shared } =
     options;
@@ -83,13 +90,7 @@ export function resolveNode(options: ByzantineNodeOptions): ResolvedNode {
   const me = cluster.nodes.findIndex((node) => node.nodeId === nodeId);
   if (me < 0) throw invalid("nodeId", "the nodeId of one of the nodes", nodeId);
   if (typeof key !== "string" || key === "") throw invalid("key", "a private key as PKCS#8 PEM", typeof key);
-  if (durability !== "none") {
-    throw new ByzantineError(
-      "DURABILITY_UNAVAILABLE",
-      'durability: accepted is "none" until the journal is built; with it a restart counts as a wiped disk',
-      { field: "durability", accepted: '"none"', got: durability ?? "fsync" },
-    );
-  }
+  const place = resolveDataDir(dataDir, durability);
   const own = cluster.nodes[me] as NodeConfig;
   return {
     cluster,
@@ -98,7 +99,7 @@ export function resolveNode(options: ByzantineNodeOptions): ResolvedNode {
     listen: listen ?? { host: own.host, port: own.port },
     stateMachine,
     execution: resolveExecution(stateMachine, execution),
-    dataDir,
+    ...place,
     debug: debug ?? false,
     flightRecorder: flightRecorder ?? false,
   };
@@ -123,6 +124,13 @@ export function replicaOptionsOf({ cluster, me }: Pick<ResolvedNode, "cluster" |
     pipelineDepth: Math.min(PIPELINE_DEPTH, limits.inFlightMax),
     historyBytesMax: HISTORY_BYTES_MAX,
   };
+}
+
+function resolveDataDir(dataDir: unknown, durability: unknown = "fsync"): Pick<ResolvedNode, "dataDir" | "durability"> {
+  if (durability !== "fsync" && durability !== "none") throw invalid("durability", '"fsync" or "none"', durability);
+  if (typeof dataDir === "string" && dataDir !== "") return { dataDir, durability };
+  if (dataDir === undefined && durability === "none") return { dataDir, durability };
+  throw invalid("dataDir", 'a directory that initDataDir has marked (or durability: "none")', dataDir);
 }
 
 function resolveExecution(stateMachine: unknown, execution: unknown): ExecutionPlace {

@@ -2,19 +2,18 @@
  * The loop of a replica: one native call per turn takes what the last turn wanted and brings what has happened; the core
  * decides what follows. Nothing here decides anything.
  */
-import type { Reply } from "../codec/client.ts";
 import { ActionWriter, readInputs, type BatchRecord, type TurnInput } from "../codec/turn.ts";
 import type { Reactor } from "../native/native.ts";
 import { OUTPUT_BYTES_MIN } from "../native/native.ts";
 import type { Action, Core, Input } from "../protocol/core.ts";
+import type { ReplicaOptions } from "../protocol/options.ts";
 import { orderTurn } from "../protocol/turn.ts";
 import { setOf } from "../protocol/types.ts";
-import type { AgreedTime, ClientKey, Digest, Instant, Lsn, Run, Sequence } from "../protocol/types.ts";
-import type { ResultEntry } from "../protocol/messages.ts";
+import type { AgreedTime, Digest, Instant, Lsn, Run, Sequence, View } from "../protocol/types.ts";
 import type { BundleReply } from "../state/batch-record.ts";
 import type { ExecutionOutcome } from "./execution-host.ts";
 import type { ExecutionPort } from "./execution-port.ts";
-import type { JournalPort } from "./journal-port.ts";
+import { writeReplies } from "./replies.ts";
 import { signaturesOf } from "./signatures.ts";
 
 /** Longest sleep in one native call, so that messages of other threads and the end of this one are never late. */
@@ -22,11 +21,6 @@ const SLEEP_MAX_MS = 50;
 
 /** How often the core hears of round trips: an estimate that is a second old is still one. */
 const ROUND_TRIPS_EVERY_MS = 1000;
-
-/** Results in one REPLY: half of what a frame of the client lane holds, so that the last one added always fits. */
-const REPLY_BYTES_MAX = 512 * 1024;
-/** What an entry takes besides its result. */
-const ENTRY_BYTES = 16;
 
 /** What the loop tells whoever counts and reports. */
 export interface LoopObserver {
@@ -48,8 +42,10 @@ export interface LoopParts {
   readonly core: Core;
   readonly reactor: Reactor;
   readonly execution: ExecutionPort;
-  readonly journal: JournalPort;
   readonly observer: LoopObserver;
+  readonly replica: Pick<ReplicaOptions, "n" | "me">;
+  /** Whether records become durable when the journal says so. Otherwise they are forgotten, and acknowledged, at once. */
+  readonly durable: boolean;
 }
 
 type TransferOutcome = Extract<
@@ -74,7 +70,11 @@ export class ReactorLoop {
   readonly #replies = new Map<Sequence, readonly BundleReply[]>();
   /** Outputs whose record is not durable yet, in order. */
   readonly #held: { readonly after: Lsn; readonly action: Action }[] = [];
+  /** Every record up to here is durable, and the core was told up to `#acknowledged`. */
+  #durableThrough = 0 as Lsn;
   #acknowledged = 0 as Lsn;
+  /** The last NEW-VIEW of our own that the addon was given. */
+  #ownNewView: View | undefined;
   #room = { bundles: -1, bytes: -1 };
   #proposed = false;
   /** The core has taken the results up to here. */
@@ -94,6 +94,12 @@ export class ReactorLoop {
 
   /** The first input: what this replica restarts from. */
   start(input: Extract<Input, { kind: "recovered" }>): void {
+    if (input.state.type === "restart") {
+      for (const { lsn, record } of input.state.records) {
+        this.#durableThrough = this.#acknowledged = lsn;
+        if (record.type === "viewEntered" && this.#isOwn(record.newView.view)) this.#ownNewView = record.newView.view;
+      }
+    }
     this.#step(input, this.#now());
     this.#settle(this.#now());
   }
@@ -116,6 +122,7 @@ export class ReactorLoop {
     this.#measure(inputs, now);
     if (this.#stopAsked) inputs.push({ kind: "stop" });
     this.#stopAsked = false;
+    if (this.#acknowledged < this.#durableThrough) inputs.push(this.#acknowledge());
     for (const input of orderTurn(inputs)) this.#step(input, now);
     const deadline = this.#parts.core.deadline();
     if (deadline !== undefined && deadline <= now)
@@ -150,6 +157,9 @@ export class ReactorLoop {
       case "batch":
         return this.#execute(record);
       case "rejected":
+        return;
+      case "persisted":
+        this.#durableThrough = record.upTo;
         return;
       case "peer": {
         const { from, name, body } = record;
@@ -187,6 +197,7 @@ export class ReactorLoop {
           inputs.push({ kind: "executed", run: outcome.run, through: outcome.sequence, sessions: outcome.sessions });
           break;
         case "checkpointed":
+        case "snapshotted":
           inputs.push(outcome);
           break;
         case "failed":
@@ -214,7 +225,7 @@ export class ReactorLoop {
             view: outcome.view,
             tentative: false,
           };
-          this.#reply(outcome.client, head, outcome.entries, true);
+          writeReplies(this.#writer, outcome.client, head, outcome.entries, true);
         }
       }
     }
@@ -236,7 +247,6 @@ export class ReactorLoop {
         this.#distrusted = false;
         this.#replies.clear();
         inputs.push({ kind: "installed", run, sequence, digest, sessions });
-        this.#parts.journal.snapshot(sequence);
         return observer.onTransfer(outcome, now);
       }
       case "installFailed":
@@ -255,22 +265,22 @@ export class ReactorLoop {
   #step(input: Input, now: Instant): void {
     for (const action of this.#parts.core.step(input, now)) {
       this.#parts.observer.onAction(action, now);
-      if ("after" in action && action.after > this.#parts.journal.persistedUpTo) {
+      if ("after" in action && action.after > this.#durableThrough) {
         this.#held.push({ after: action.after, action });
       } else this.#perform(action);
     }
   }
 
-  /** Tells the core what is durable now, lets go what waited for it, and says how much room is left. */
+  #acknowledge(): Extract<Input, { kind: "persisted" }> {
+    this.#acknowledged = this.#durableThrough;
+    return { kind: "persisted", upTo: this.#acknowledged };
+  }
+
+  /** Tells the core what became durable meanwhile, lets go what waited for it, and says how much room is left. */
   #settle(now: Instant): void {
-    const { core, journal } = this.#parts;
-    while (this.#acknowledged < journal.persistedUpTo) {
-      this.#acknowledged = journal.persistedUpTo;
-      this.#step({ kind: "persisted", upTo: this.#acknowledged }, now);
-    }
-    const snapshotted = journal.takeSnapshotted();
-    if (snapshotted !== undefined) this.#step({ kind: "snapshotted", sequence: snapshotted }, now);
-    while (this.#held[0] !== undefined && this.#held[0].after <= journal.persistedUpTo) {
+    const { core } = this.#parts;
+    while (this.#acknowledged < this.#durableThrough) this.#step(this.#acknowledge(), now);
+    while (this.#held[0] !== undefined && this.#held[0].after <= this.#durableThrough) {
       this.#perform((this.#held.shift() as { action: Action }).action);
     }
     const room = core.room();
@@ -283,8 +293,9 @@ export class ReactorLoop {
     const writer = this.#writer;
     switch (action.kind) {
       case "persist":
-        if (action.record.type === "prepared") writer.keep(action.record.certificate);
-        return this.#parts.journal.append(action.lsn, action.record);
+        return this.#persist(action);
+      case "truncate":
+        return writer.truncate(action.below);
       case "seal":
         return writer.seal(action.message);
       case "forget":
@@ -311,8 +322,7 @@ export class ReactorLoop {
         this.#afterBatch.push(action);
         return;
       case "reply":
-        this.#taken = action.sequence;
-        return this.#replyAll(action);
+        return this.#reply(action);
       case "answer": {
         const { client, session, firstSequence, count } = action.bundle;
         return this.#parts.execution.give({ kind: "answer", client, session, firstSequence, count, view: action.view });
@@ -320,8 +330,7 @@ export class ReactorLoop {
       case "commit":
         return this.#parts.observer.onCommit(action.through);
       case "stable":
-        this.#parts.execution.give({ kind: "stable", sequence: action.sequence });
-        this.#parts.journal.snapshot(action.sequence);
+        this.#parts.execution.give({ kind: "stable", sequence: action.sequence, digest: action.digest });
         return writer.stable(action.sequence, action.digest, action.signers);
       case "window":
         return writer.window(action.low, action.high, action.view, action.pending);
@@ -343,6 +352,19 @@ export class ReactorLoop {
     }
   }
 
+  #persist({ lsn, record }: Extract<Action, { kind: "persist" }>): void {
+    const view = record.type === "viewEntered" ? record.newView.view : undefined;
+    const own = view !== undefined && view !== this.#ownNewView && this.#isOwn(view);
+    if (own) this.#ownNewView = view;
+    this.#writer.persist(lsn, record, own);
+    if (!this.#parts.durable) this.#durableThrough = lsn;
+  }
+
+  #isOwn(view: View): boolean {
+    const { n, me } = this.#parts.replica;
+    return view % n === me;
+  }
+
   #install({ run, certificate }: Extract<Action, { kind: "install" }>): void {
     const { sequence, digest } = certificate;
     // Batches of earlier runs are not executed any more.
@@ -352,26 +374,12 @@ export class ReactorLoop {
     this.#parts.execution.give({ kind: "install", installation });
   }
 
-  #replyAll({ sequence, view, tentative }: Extract<Action, { kind: "reply" }>): void {
+  #reply({ sequence, view, tentative }: Extract<Action, { kind: "reply" }>): void {
+    this.#taken = sequence;
     const replies = this.#replies.get(sequence) ?? [];
     this.#replies.delete(sequence);
     for (const { client, session, entries } of replies) {
-      this.#reply(client, { session, batchSequence: sequence, view, tentative }, entries, false);
+      writeReplies(this.#writer, client, { session, batchSequence: sequence, view, tentative }, entries, false);
     }
-  }
-
-  /** Sends results, in several frames where they would not fit into one. */
-  #reply(client: ClientKey, head: Omit<Reply, "entries">, entries: readonly ResultEntry[], inFull: boolean): void {
-    let first = 0;
-    let bytes = 0;
-    for (const [index, entry] of entries.entries()) {
-      if (bytes > 0 && bytes + entry.result.length > REPLY_BYTES_MAX) {
-        this.#writer.reply(client, { ...head, entries: entries.slice(first, index) }, inFull);
-        first = index;
-        bytes = 0;
-      }
-      bytes += entry.result.length + ENTRY_BYTES;
-    }
-    if (first < entries.length) this.#writer.reply(client, { ...head, entries: entries.slice(first) }, inFull);
   }
 }

@@ -2,11 +2,15 @@
 import type { ClusterConfig } from "../codec/cluster.ts";
 import { digestFromHex } from "../codec/digest.ts";
 import { ByzantineError } from "../errors.ts";
+import { hashMany } from "../native/native.ts";
 import { everyone, setOf, without } from "../protocol/types.ts";
-import type { ClientKey, ReplicaId } from "../protocol/types.ts";
+import type { ClientKey, ReplicaId, Sequence } from "../protocol/types.ts";
 import { Executor } from "../state/executor.ts";
 import type { Hasher, StateMachine } from "../state/interfaces.ts";
+import type { MapVersion } from "../state/replicated-map.ts";
+import { ownerOf } from "./data-dir.ts";
 import { ExecutionHost } from "./execution-host.ts";
+import { Snapshots } from "./snapshots.ts";
 
 /** @throws ByzantineError `INVALID_CONFIG` where the module cannot be loaded or its default export is no state machine. */
 export async function loadStateMachine(module: string): Promise<StateMachine> {
@@ -28,13 +32,37 @@ export async function loadStateMachine(module: string): Promise<StateMachine> {
   });
 }
 
-/** What executes batches, and fetches and serves states, for one replica of a cluster. */
-export function hostFor(stateMachine: StateMachine, cluster: ClusterConfig, me: number, hasher: Hasher): ExecutionHost {
+/**
+ * What executes batches, and fetches and serves states, for one replica of a cluster.
+ * @param dataDir Where snapshots are; undefined where nothing survives the process.
+ */
+export function hostFor(
+  stateMachine: StateMachine,
+  cluster: ClusterConfig,
+  me: number,
+  dataDir: string | undefined,
+): ExecutionHost {
+  const hasher: Hasher = { hashMany };
   const sources = without(everyone(cluster.nodes.length), setOf(me as ReplicaId));
-  return new ExecutionHost(executorFor(stateMachine, cluster, hasher), { hasher, sources });
+  const snapshots = dataDir === undefined ? undefined : new Snapshots(dataDir, ownerOf(cluster, me));
+  const from = snapshots?.load(hasher);
+  const executor = executorFor(stateMachine, cluster, hasher, from?.version);
+  // A peer may ask for the state that a snapshot was taken of.
+  if (from !== undefined) executor.hashSlice(freeze(executor), Number.MAX_SAFE_INTEGER);
+  return new ExecutionHost(executor, { hasher, sources, snapshots });
 }
 
-export function executorFor(stateMachine: StateMachine, cluster: ClusterConfig, hasher: Hasher): Executor {
+function freeze(executor: Executor): Sequence {
+  executor.freeze(executor.lastExecuted);
+  return executor.lastExecuted;
+}
+
+export function executorFor(
+  stateMachine: StateMachine,
+  cluster: ClusterConfig,
+  hasher: Hasher,
+  from?: MapVersion,
+): Executor {
   const members = cluster.nodes.map((node) => digestFromHex(node.publicKey) as string as ClientKey);
   const { perKeyMax, totalMax, windowOperations, resultBytesMax, openExpiryMaxMs } = cluster.sessions;
   const limits = {
@@ -44,5 +72,5 @@ export function executorFor(stateMachine: StateMachine, cluster: ClusterConfig, 
     resultBytesMax,
     openLifetimeMsMax: openExpiryMaxMs,
   };
-  return new Executor({ stateMachine, hasher, members, limits });
+  return new Executor({ stateMachine, hasher, members, limits, ...(from === undefined ? {} : { from }) });
 }

@@ -4,7 +4,7 @@ import type { ClusterConfig } from "../codec/cluster.ts";
 import { ByzantineError, type ErrorCode } from "../errors.ts";
 import type { NodeMetrics } from "../observability/metrics.ts";
 import type { Evidence } from "./evidence.ts";
-import type { StateInspection } from "./execution-host.ts";
+import type { ExecutionStart, StateInspection } from "./execution-host.ts";
 import type { ExecutionPlace } from "./options.ts";
 
 /** What a node's thread starts with. */
@@ -16,10 +16,18 @@ export interface ThreadData {
   readonly execution: ExecutionPlace;
   /** The state machine's module, unless it runs on the user's thread. */
   readonly module: string | undefined;
-  /** The other end executes, where `execution` is `caller`. */
-  readonly executionPort: MessagePort | undefined;
+  /** Who executes on the user's thread, where `execution` is `caller`. */
+  readonly caller: { readonly port: MessagePort; readonly start: ExecutionStart } | undefined;
+  /** Where journal and snapshots are; undefined where nothing survives the process. */
+  readonly dataDir: string | undefined;
   readonly debug: boolean;
   readonly flightRecorder: boolean;
+}
+
+/** What a thread that executes starts with. */
+export interface ExecutionThreadData extends Pick<ThreadData, "cluster" | "me" | "module" | "dataDir"> {
+  readonly port: MessagePort;
+  readonly wakeHandle: number;
 }
 
 /** One committed operation, as listeners see it. */
@@ -100,7 +108,7 @@ export interface ThreadFailure {
 }
 
 /** The first word of a thread that executes. */
-export type ExecutionStart = { readonly type: "ready" } | ThreadFailure;
+export type FromExecutionThread = { readonly type: "ready"; readonly start: ExecutionStart } | ThreadFailure;
 
 export function failureOf(error: unknown): ThreadFailure {
   const known = error instanceof ByzantineError ? error : undefined;

@@ -224,6 +224,7 @@ export class ThreadObserver implements LoopObserver {
       broadcastMs: this.#broadcast.percentiles(),
       peers: this.#peers(native),
       messages: this.#messages(native),
+      journal: native.journal,
       turns: this.turns,
       crossings: native.reactor?.crossings ?? 0,
     };

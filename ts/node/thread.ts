@@ -5,17 +5,20 @@
 import { MessageChannel, parentPort, Worker, workerData, type MessagePort } from "node:worker_threads";
 import { addressOf, mtuOf } from "../codec/cluster.ts";
 import { helloFields } from "../codec/hello.ts";
+import { readRecovered } from "../codec/records.ts";
 import { ByzantineError } from "../errors.ts";
-import { Reactor, hashMany, sha256, type TransportConfig } from "../native/native.ts";
+import { Reactor, sha256, type TransportConfig } from "../native/native.ts";
 import { RecordedCore } from "../observability/flight-recorder.ts";
+import type { DurableState } from "../protocol/core.ts";
 import { Replica } from "../protocol/replica.ts";
 import type { AgreedTime, ReplicaId } from "../protocol/types.ts";
+import type { ExecutionStart } from "./execution-host.ts";
 import { InlineExecution, RemoteExecution, type ExecutionPort } from "./execution-port.ts";
 import { hostFor, loadStateMachine } from "./state-machine.ts";
-import { VolatileJournal } from "./journal-port.ts";
 import { replicaOptionsOf } from "./options.ts";
 import { ReactorLoop } from "./reactor-loop.ts";
-import { failureOf, type ExecutionStart, type FromThread, type ThreadData, type ToThread } from "./thread-messages.ts";
+import { failureOf } from "./thread-messages.ts";
+import type { ExecutionThreadData, FromExecutionThread, FromThread, ThreadData, ToThread } from "./thread-messages.ts";
 import { ThreadObserver } from "./thread-observer.ts";
 
 /** How often the handle gets fresh numbers. Collecting them takes milliseconds, in which nothing is ordered. */
@@ -24,8 +27,10 @@ const METRICS_INTERVAL_MS = 1_000;
 const SHUTDOWN_MS = 500;
 
 /** The addon's configuration of a member. */
-export function transportConfigOf(data: Pick<ThreadData, "cluster" | "me" | "key" | "listen">): TransportConfig {
-  const { cluster, me, key, listen } = data;
+export function transportConfigOf(
+  data: Pick<ThreadData, "cluster" | "me" | "key" | "listen"> & Partial<Pick<ThreadData, "dataDir">>,
+): TransportConfig {
+  const { cluster, me, key, listen, dataDir } = data;
   const { operationBytesMax, batchBundlesMax, batchBytesMax } = cluster.limits;
   return {
     clusterId: Buffer.from(cluster.clusterId, "hex"),
@@ -41,30 +46,46 @@ export function transportConfigOf(data: Pick<ThreadData, "cluster" | "me" | "key
     hello: helloFields(cluster, sha256),
     limits: { operationBytesMax, batchBundlesMax, batchBytesMax },
     mtu: mtuOf(cluster),
+    dataDir,
   };
 }
 
+interface StartedExecution {
+  readonly execution: ExecutionPort;
+  readonly start: ExecutionStart;
+}
+
 /** Starts execution where the options put it. */
-async function startExecution(data: ThreadData, wakeHandle: number): Promise<ExecutionPort> {
+async function startExecution(data: ThreadData, wakeHandle: number): Promise<StartedExecution> {
+  const { cluster, me, module, dataDir } = data;
+  if (data.caller !== undefined) return { execution: new RemoteExecution(data.caller.port), start: data.caller.start };
   if (data.execution === "inline") {
-    const machine = await loadStateMachine(data.module as string);
-    return new InlineExecution(hostFor(machine, data.cluster, data.me, { hashMany }));
+    const host = hostFor(await loadStateMachine(module as string), cluster, me, dataDir);
+    return { execution: new InlineExecution(host), start: host.start };
   }
-  if (data.execution === "caller") return new RemoteExecution(data.executionPort as MessagePort);
   const { port1, port2 } = new MessageChannel();
-  const execution = { cluster: data.cluster, me: data.me, module: data.module, port: port2, wakeHandle };
   const worker = new Worker(new URL("./execution-thread.js", import.meta.url), {
-    workerData: execution,
+    workerData: { cluster, me, module, dataDir, port: port2, wakeHandle } satisfies ExecutionThreadData,
     transferList: [port2],
   });
-  await new Promise<void>((resolve, reject) => {
-    worker.once("message", (start: ExecutionStart) => {
-      if (start.type === "ready") resolve();
-      else reject(new ByzantineError(start.code, start.message, start.data));
+  const start = await new Promise<ExecutionStart>((resolve, reject) => {
+    worker.once("message", (first: FromExecutionThread) => {
+      if (first.type === "ready") resolve(first.start);
+      else reject(new ByzantineError(first.code, first.message, first.data));
     });
     worker.once("error", reject);
   });
-  return new RemoteExecution(port1);
+  return { execution: new RemoteExecution(port1), start };
+}
+
+/** What this replica restarts from: the journal's records over the state that it executes from. */
+function durableState(data: ThreadData, reactor: Reactor, { sequence, sessions }: ExecutionStart): DurableState {
+  if (data.dataDir === undefined) return { type: "genesis" };
+  const recovered = readRecovered(reactor.recovery());
+  if (recovered.type === "restart") return { ...recovered, snapshot: { sequence, sessions } };
+  if (sequence === 0) return recovered;
+  const text = `${data.dataDir}: a snapshot of sequence ${sequence} lies beside a journal that never had a record`;
+  throw new ByzantineError("DATA_DIR", text, { reason: "corrupt" });
 }
 
 interface NodeThreadParts {
@@ -72,6 +93,7 @@ interface NodeThreadParts {
   readonly loop: ReactorLoop;
   readonly observer: ThreadObserver;
   readonly recorder: RecordedCore | undefined;
+  readonly durable: boolean;
 }
 
 class NodeThread {
@@ -80,6 +102,7 @@ class NodeThread {
   readonly #loop: ReactorLoop;
   readonly #observer: ThreadObserver;
   readonly #recorder: RecordedCore | undefined;
+  readonly #durable: boolean;
   #metricsAt = 0;
   #stopping = false;
   #reported = false;
@@ -90,12 +113,13 @@ class NodeThread {
     this.#loop = parts.loop;
     this.#observer = parts.observer;
     this.#recorder = parts.recorder;
+    this.#durable = parts.durable;
     port.on("message", (message: ToThread) => this.#onMessage(message));
   }
 
   /** Turn after turn, with a look at this thread's other messages between them. */
   run(): void {
-    if (this.#stopping && (this.#loop.stopped || this.#observer.halted)) return this.#stop();
+    if (this.#stopping && (this.#loop.stopped || this.#observer.halted)) return this.#stop(this.#loop.stopped);
     try {
       this.#loop.turn();
     } catch (error) {
@@ -140,7 +164,7 @@ class NodeThread {
   #fail(error: unknown): void {
     this.#post({ type: "event", name: "fatal", payload: { reason: "INTERNAL", data: { message: String(error) } } });
     this.#report();
-    this.#stop();
+    this.#stop(false);
   }
 
   /** The replica stopped itself: its last inputs may say why. */
@@ -149,13 +173,24 @@ class NodeThread {
     this.#post({ type: "recording", id: 0, text: this.#recorder?.recording() });
   }
 
-  #stop(): void {
+  /** @param inOrder The core has said its last word, and it is durable: the next start may rely on that. */
+  #stop(inOrder: boolean): void {
     this.#post({ type: "metrics", metrics: this.#observer.metrics() });
+    if (inOrder && this.#durable) this.#stopCleanly();
     this.#reactor.shutdown(SHUTDOWN_MS);
     this.#post({ type: "closed" });
     this.#port.close();
     // Other handles of this thread (execution, user code of an inline state machine) must not keep it.
     setImmediate(() => process.exit(0));
+  }
+
+  #stopCleanly(): void {
+    try {
+      this.#reactor.cleanStop(SHUTDOWN_MS);
+    } catch (error) {
+      // The next start is one after a crash: slower, and as safe.
+      process.emitWarning(String(error), { type: "ByzantineWarning", code: "BYZANTINE_UNCLEAN_STOP" });
+    }
   }
 
   #post(message: FromThread): void {
@@ -165,22 +200,18 @@ class NodeThread {
 
 async function main(port: MessagePort, data: ThreadData): Promise<void> {
   const reactor = bind(data);
-  const execution = await startExecution(data, reactor.wakeHandle);
+  const { execution, start } = await startExecution(data, reactor.wakeHandle);
+  const state = durableState(data, reactor, start);
   const options = replicaOptionsOf({ cluster: data.cluster, me: data.me as ReplicaId });
   const replica = new Replica(options);
   const recorder = data.flightRecorder ? new RecordedCore(replica, options) : undefined;
   const post = (message: FromThread): void => port.postMessage(message);
   const observer = new ThreadObserver({ data, core: replica, reactor, post });
-  const loop = new ReactorLoop({
-    core: recorder ?? replica,
-    reactor,
-    execution,
-    journal: new VolatileJournal(),
-    observer,
-  });
-  loop.start({ kind: "recovered", state: { type: "genesis" }, wallClock: Date.now() as AgreedTime });
+  const durable = data.dataDir !== undefined;
+  const loop = new ReactorLoop({ core: recorder ?? replica, reactor, execution, observer, replica: options, durable });
+  loop.start({ kind: "recovered", state, wallClock: Date.now() as AgreedTime });
   post({ type: "ready", port: reactor.localPort, wakeHandle: reactor.wakeHandle });
-  new NodeThread(port, { reactor, loop, observer, recorder }).run();
+  new NodeThread(port, { reactor, loop, observer, recorder, durable }).run();
 }
 
 function report(port: MessagePort, error: unknown): void {

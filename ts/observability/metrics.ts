@@ -54,9 +54,30 @@ export interface NodeMetrics {
       { readonly sent: number; readonly received: number; readonly bytesSent: number; readonly bytesReceived: number }
     >
   >;
+  /** Undefined where nothing is durable. */
+  readonly journal: JournalMetrics | undefined;
   /** Turns of the reactor, and the calls into the addon that they took: one each. */
   readonly turns: number;
   readonly crossings: number;
+}
+
+/** The durable log. `records / syncs` is how many records share a sync. */
+export interface JournalMetrics {
+  /** `running`, or why nothing becomes durable: `stalled`, `full` (both end by themselves), `fsyncFailed`, `readOnly`, `corrupt`. */
+  readonly status: string;
+  readonly records: number;
+  readonly syncs: number;
+  readonly bytes: number;
+  /** Milliseconds that a write with its sync took: no more than this in half, and in 99 of 100. */
+  readonly syncMsP50: number;
+  readonly syncMsP99: number;
+  /** How long the running write has lasted; 0 when idle. */
+  readonly writingForMs: number;
+  /** Bytes that wait for the disk. */
+  readonly queuedBytes: number;
+  readonly segmentsFreed: number;
+  /** Times that the disk had not prepared the next segment when it was needed. */
+  readonly spareWaits: number;
 }
 
 export interface PeerMetrics {

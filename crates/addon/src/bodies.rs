@@ -210,6 +210,22 @@ impl BodyStore {
         Ok(())
     }
 
+    /// Takes back a body that the core knows from before a restart: it counts as delivered. Whatever is
+    /// durable is held, since the core may name it.
+    pub fn restore(&mut self, digest: Digest, head: Head, payload: &[u8]) {
+        if self.holds(&digest) {
+            return;
+        }
+        let body = Body {
+            payload: Bytes::copy_from_slice(payload),
+            from: NO_PEER,
+            head,
+            delivered: true,
+        };
+        self.bytes += payload.len();
+        self.bodies.insert(digest, body);
+    }
+
     /// A client has sent a bundle again whose body is held: it is delivered once more, as its replies
     /// may be lost. False where it was never delivered yet, or too many wait.
     pub fn repeat(&mut self, digest: &Digest) -> bool {

@@ -4,7 +4,10 @@
 //! - [`vote_table`], [`bodies`], [`manifests`], [`messages`], [`fetches`], [`clients`]: what is stored.
 //! - [`checks`]: signatures, verified in batches; [`verified`]: votes that need not be again;
 //!   [`budget`]: what a peer may ask for; [`rejections`], [`traffic`]: counters.
-//! - [`engine`]: a replica's side of a turn, without network; [`reactor`]: the turn with it.
+//! - [`durable`]: what a replica stores of itself, and in which form.
+//! - [`engine`]: a replica's side of a turn, without network and disk; [`journal`]: the disk;
+//!   [`reactor`]: the turn with both.
+//! - [`snapshots`]: snapshot files, written on a thread of their own.
 //! - [`transport_thread`]: an endpoint for programs that are no replica.
 //! - `binding`: what crosses Node-API, over all of these.
 //!
@@ -18,14 +21,17 @@ pub mod bodies;
 pub mod budget;
 pub mod checks;
 pub mod clients;
+pub mod durable;
 pub mod engine;
 pub mod fetches;
+pub mod journal;
 pub mod links;
 pub mod manifests;
 pub mod messages;
 pub mod reactor;
 pub mod records;
 pub mod rejections;
+pub mod snapshots;
 pub mod traffic;
 pub mod transport_thread;
 pub mod verified;

@@ -1,10 +1,12 @@
 //! The reactor: one call per turn drives the QUIC endpoint on the thread that calls.
 //!
-//! A turn queues what the actions send, gives the endpoint's tasks the time to put it on the
-//! wire, and returns as soon as an input is ready, a waker is called, or the time is over. There
-//! is no other thread and no hand-off on the ordering path.
+//! A turn queues what the actions send, hands their records to the journal, gives the endpoint's
+//! tasks the time to put frames on the wire, and returns as soon as an input is ready, a waker is
+//! called, or the time is over. The journal's threads write and sync; they wake the turn when records
+//! are durable. There is no other thread and no hand-off on the ordering path.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use byzantine_transport::{Config, Endpoint, Event, Statistics, TransportError};
@@ -12,6 +14,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::time::Instant;
 
 use crate::engine::{Engine, EngineConfig, Fault};
+use crate::journal::{CleanStopError, DataDirectory, DirectoryError, ReplicaJournal};
 use crate::records::Actions;
 use crate::wakers::Waker;
 
@@ -27,6 +30,10 @@ const POLL_BYTES: usize = 1 << 20;
 /// the first, the connection's driver makes packets of it in the second, and the third takes what
 /// arrived meanwhile. It matters for turns that do not sleep; where they do, 1 to 10 measured alike.
 const YIELDS: usize = 3;
+
+/// Longest wait for a journal to let go of its directory after a start that failed: a healthy disk
+/// prepares a segment in less.
+const CLOSE_MAX: Duration = Duration::from_secs(5);
 
 /// How turns went, since the start.
 #[derive(Clone, Copy, Debug, Default)]
@@ -46,6 +53,10 @@ pub struct Reactor {
     // Before the runtime: its tasks end while the runtime is there.
     endpoint: Endpoint,
     engine: Engine,
+    /// None without one, and once it was stopped.
+    journal: Option<ReplicaJournal>,
+    /// What TypeScript restarts from, until it takes it.
+    recovery: Vec<u8>,
     waker: Waker,
     events: Vec<Event>,
     clients_paused: bool,
@@ -57,6 +68,8 @@ pub struct Reactor {
 /// A reactor could not be started.
 #[derive(Debug)]
 pub enum StartError {
+    /// The data directory is not used; nothing was on the network.
+    Directory(DirectoryError),
     /// No runtime.
     Runtime(io::Error),
     /// The endpoint could not be bound.
@@ -64,22 +77,40 @@ pub enum StartError {
 }
 
 impl Reactor {
-    /// Binds the endpoint; nothing moves before the first turn.
+    /// Opens the data directory, where there is one, then binds the endpoint; nothing moves before the
+    /// first turn.
     ///
     /// # Errors
     /// [`StartError`].
-    pub fn start(transport: Config, engine: EngineConfig) -> Result<Self, StartError> {
-        let runtime = Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(StartError::Runtime)?;
-        let endpoint = runtime
-            .block_on(async { Endpoint::bind(transport) })
-            .map_err(StartError::Transport)?;
+    pub fn start(
+        transport: Config,
+        engine: EngineConfig,
+        directory: Option<DataDirectory>,
+    ) -> Result<Self, StartError> {
+        let mut engine = Engine::new(engine);
+        let waker = Waker::register();
+        let handle = waker.handle();
+        let opened = directory.map(|directory| {
+            let wake = Arc::new(move || crate::wakers::wake(handle));
+            ReplicaJournal::open(directory, &mut engine, wake)
+        });
+        let (journal, recovery) = opened.transpose().map_err(StartError::Directory)?.unzip();
+        let (runtime, endpoint) = match bind(transport) {
+            Ok(bound) => bound,
+            Err(error) => {
+                // Whoever tries again finds the directory free.
+                if let Some(journal) = journal {
+                    let _ = journal.close().recv_timeout(CLOSE_MAX);
+                }
+                return Err(error);
+            }
+        };
         Ok(Self {
             endpoint,
-            engine: Engine::new(engine),
-            waker: Waker::register(),
+            engine,
+            journal,
+            recovery: recovery.unwrap_or_default(),
+            waker,
             events: Vec::new(),
             clients_paused: false,
             turns: Turns::default(),
@@ -105,12 +136,14 @@ impl Reactor {
                 .apply(action.map_err(Fault::Record)?, &self.endpoint)?;
         }
         self.engine.actions_are_done();
+        self.store()?;
         let deadline = Instant::now() + wait.min(SLEEP_MAX);
         let started = self.started;
         let Self {
             runtime,
             endpoint,
             engine,
+            journal,
             waker,
             events,
             clients_paused,
@@ -126,6 +159,7 @@ impl Reactor {
                 engine.set_time(started.elapsed());
                 take_events(endpoint, engine, events);
                 pause_clients(endpoint, engine, clients_paused);
+                report_disk(journal, engine);
                 if engine.has_input() || Instant::now() >= deadline {
                     break;
                 }
@@ -142,18 +176,51 @@ impl Reactor {
             // Answers that were found natively must not wait for the next turn.
             endpoint.flush();
         });
+        report_disk(&mut self.journal, &mut self.engine);
         let length = self.engine.fill(output);
         self.turns.with_input += u64::from(length > 0);
         Ok(length)
     }
 
-    /// Flushes, closes all connections and waits for that at most `within`.
-    pub fn shutdown(self, within: Duration) {
+    /// The records that the actions made go to the journal together.
+    fn store(&mut self) -> Result<(), Fault> {
+        match &mut self.journal {
+            Some(journal) => journal.store(&mut self.engine),
+            None if self.engine.take_records().is_empty() => Ok(()),
+            None => Err(Fault::JournalStopped),
+        }
+    }
+
+    /// What TypeScript restarts from (WIRE.md §7); empty without a data directory, and once it was
+    /// taken.
+    pub fn take_recovery(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.recovery)
+    }
+
+    /// Makes all records durable and marks the end as one in order. No record may follow. Nothing to do
+    /// without a journal.
+    ///
+    /// # Errors
+    /// [`CleanStopError`]: the next start counts as one after a crash.
+    pub fn clean_stop(&mut self, within: Duration) -> Result<(), CleanStopError> {
+        let stopped = self.journal.take();
+        stopped.map_or(Ok(()), |journal| journal.clean_stop(within))
+    }
+
+    /// Flushes, closes all connections and waits for that at most `within`; and as long for the data
+    /// directory to be free, which ends as after a crash unless it was stopped before.
+    pub fn shutdown(mut self, within: Duration) {
+        let deadline = Instant::now() + within;
+        let closed = self.journal.take().map(ReplicaJournal::close);
         self.runtime.block_on(async {
             self.endpoint.flush();
             tokio::task::yield_now().await;
             self.endpoint.shutdown(within).await;
         });
+        if let Some(closed) = closed {
+            // Whoever opens it too early is told so.
+            let _ = closed.recv_timeout(deadline.saturating_duration_since(Instant::now()));
+        }
     }
 
     /// The endpoint.
@@ -176,6 +243,11 @@ impl Reactor {
         self.waker.handle()
     }
 
+    /// The journal; none without one, and once it was stopped.
+    pub fn journal(&self) -> Option<&ReplicaJournal> {
+        self.journal.as_ref()
+    }
+
     /// How turns went.
     pub fn turns(&self) -> Turns {
         self.turns
@@ -185,6 +257,17 @@ impl Reactor {
     pub fn statistics(&self) -> Statistics {
         self.endpoint.statistics()
     }
+}
+
+fn bind(transport: Config) -> Result<(Runtime, Endpoint), StartError> {
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(StartError::Runtime)?;
+    let endpoint = runtime
+        .block_on(async { Endpoint::bind(transport) })
+        .map_err(StartError::Transport)?;
+    Ok((runtime, endpoint))
 }
 
 /// Moves what arrived into the engine. While more records wait than one output holds, nothing is
@@ -199,6 +282,12 @@ fn take_events(endpoint: &Endpoint, engine: &mut Engine, events: &mut Vec<Event>
         engine.on_event(event, endpoint);
     }
     engine.settle(endpoint);
+}
+
+fn report_disk(journal: &mut Option<ReplicaJournal>, engine: &mut Engine) {
+    if let Some(journal) = journal {
+        journal.report(engine);
+    }
 }
 
 fn pause_clients(endpoint: &Endpoint, engine: &Engine, paused: &mut bool) {

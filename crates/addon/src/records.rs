@@ -3,7 +3,8 @@
 //! Not a wire format: both sides are one release, so an action that does not parse is our bug and
 //! ends the call with an error.
 
-use crate::wire::{Batch, DecodeError, Digest, FetchKind, Name, Reader, Writer};
+use crate::durable::DurableRecord;
+use crate::wire::{Batch, DecodeError, Digest, FetchKind, Reader, Writer};
 
 /// Kind and length before each body.
 const HEADER: usize = 5;
@@ -32,6 +33,10 @@ pub enum InputKind {
     Rejected = 9,
     /// Our VIEW-CHANGE is signed and kept.
     Sealed = 10,
+    /// Records are durable.
+    Persisted = 11,
+    /// The disk failed for good.
+    DiskFailed = 12,
 }
 
 /// Records that wait to be read, in order. What does not fit into an output stays for the next.
@@ -143,8 +148,10 @@ pub enum Action<'a> {
     },
     /// Sends a VIEW-CHANGE or NEW-VIEW of ours as it is kept.
     SendKept { to: u32, digest: Digest },
-    /// The core named a prepared certificate.
-    Keep { name: Name, signers: u32 },
+    /// What the core named must survive, and is kept with what it names.
+    Persist { lsn: u64, record: DurableRecord<'a> },
+    /// Records below are needed no more.
+    Truncate { below: u64 },
 }
 
 /// A record that does not parse.
@@ -259,13 +266,12 @@ fn parse(kind: u8, body: &[u8]) -> Result<Action<'_>, DecodeError> {
             to: reader.set()?,
             digest: *reader.array()?,
         },
-        16 => Action::Keep {
-            name: Name {
-                view: reader.u53()?,
-                sequence: reader.u53()?,
-                digest: *reader.array()?,
-            },
-            signers: reader.set()?,
+        16 => Action::Persist {
+            lsn: reader.u53()?,
+            record: DurableRecord::decode(rest(&mut reader)?)?,
+        },
+        17 => Action::Truncate {
+            below: reader.u53()?,
         },
         _ => return Err(DecodeError::UnknownType),
     };
@@ -316,11 +322,17 @@ mod tests {
         let room = record(11, &[1, 0, 0, 0, 2, 0, 0, 0]);
         for (bad, error) in [
             (record(0, &[]), DecodeError::UnknownType),
-            (record(17, &[]), DecodeError::UnknownType),
+            (record(18, &[]), DecodeError::UnknownType),
             (record(12, &[0; 43]), DecodeError::Truncated),
             (record(12, &[0; 45]), DecodeError::Trailing),
             (record(14, &[1, 0, 0, 0, 0]), DecodeError::OutOfRange),
             (record(16, &[0xff; 52]), DecodeError::OutOfRange),
+            (
+                record(16, &[1, 0, 0, 0, 0, 0, 0, 0]),
+                DecodeError::Truncated,
+            ),
+            (record(16, &[0; 9]), DecodeError::UnknownType),
+            (record(17, &[0; 9]), DecodeError::Trailing),
             (record(8, &[1, 0, 0, 0]), DecodeError::Truncated),
             (record(4, &[0, 0, 0, 0, 9]), DecodeError::OutOfRange),
             (record(1, &[0, 0, 0, 0x80, 0x21]), DecodeError::NotCanonical),

@@ -1,14 +1,17 @@
 //! The configuration object, checked once.
 
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
 
 use byzantine_crypto::{Domain, PublicKey, SecretKey};
+use byzantine_journal::{Disk, Identity};
 use byzantine_transport::{ClientPolicy, Config, HelloField, Limits, Member, Role, TransportError};
 use napi::bindgen_prelude::{Error, Result, Uint8Array};
 use napi_derive::napi;
 
 use super::{exact, failure};
 use crate::engine::{EngineConfig, EngineLimits};
+use crate::journal::DataDirectory;
 use crate::reactor::StartError;
 use crate::vote_table::Quorums;
 use crate::wire::REPLICAS_MAX;
@@ -69,6 +72,8 @@ pub struct NativeConfig {
     pub limits: NativeLimits,
     /// Largest UDP payload, 1,200 … 6,500; absent: 1,452.
     pub mtu: Option<u32>,
+    /// Where a replica keeps its journal, a directory that `init` has made; absent: nowhere.
+    pub data_dir: Option<String>,
 }
 
 /// Bytes of a batch that one output of a turn holds with its bodies.
@@ -94,6 +99,9 @@ impl NativeConfig {
         let mut limits = Limits::default();
         if let Some(mtu) = self.mtu {
             limits.mtu_max = u16::try_from(mtu).map_err(|_| invalid("mtu", "1200 to 6500"))?;
+        }
+        if self.me.is_none() && self.data_dir.is_some() {
+            return Err(invalid("dataDir", "a replica's, nothing for a client"));
         }
         if self.members.is_empty() || self.members.len() > REPLICAS_MAX {
             return Err(invalid("members", "1 to 31 replicas"));
@@ -164,6 +172,23 @@ impl NativeConfig {
         })
     }
 
+    /// Where the journal is, if there is one.
+    pub fn directory(&self) -> Result<Option<DataDirectory>> {
+        let Some(path) = &self.data_dir else {
+            return Ok(None);
+        };
+        let identity = Identity {
+            cluster: exact("clusterId", &self.cluster_id)?,
+            epoch: super::counter("epoch", self.epoch)?,
+            replica: *self.secret()?.public().as_bytes(),
+        };
+        Ok(Some(DataDirectory {
+            path: path.into(),
+            identity,
+            storage: Arc::new(Disk),
+        }))
+    }
+
     fn domain(&self) -> Result<Domain> {
         Ok(Domain::new(
             exact("clusterId", &self.cluster_id)?,
@@ -218,6 +243,7 @@ pub fn transport_failure(error: &TransportError) -> Error {
 /// What a failed start is to the caller.
 pub fn start_failure(error: &StartError) -> Error {
     match error {
+        StartError::Directory(error) => failure("DATA_DIR", format!("{}: {error}", error.name())),
         StartError::Runtime(error) => failure("NATIVE_BINDING", error),
         StartError::Transport(error) => transport_failure(error),
     }

@@ -5,7 +5,9 @@
 mod config;
 mod contract;
 mod crypto;
+mod data_dir;
 mod reactor;
+mod snapshots;
 mod statistics;
 mod transport;
 

@@ -9,6 +9,7 @@ use super::config::{NativeConfig, start_failure};
 use super::statistics::{NativeStatistics, of_reactor};
 use super::{counter, exact, exclusive, failure};
 use crate::engine::Fault;
+use crate::journal::ReplicaJournal;
 use crate::reactor::{OUTPUT_BYTES_MIN, Reactor};
 use crate::wire::{Name, Signature, types};
 
@@ -27,13 +28,16 @@ pub struct NativeReactor {
 
 #[napi]
 impl NativeReactor {
-    /// Binds the endpoint; nothing moves before the first turn.
+    /// Opens the data directory, where there is one, then binds the endpoint; nothing moves before the
+    /// first turn. Blocks for as long as it takes to read the journal. A directory that is not used is
+    /// `DATA_DIR: name: text` with `inUse`, `wiped`, `foreign`, `unsupportedVersion`, `corrupt` or
+    /// `disk`.
     #[napi(constructor, catch_unwind)]
     pub fn new(config: NativeConfig) -> Result<Self> {
         if config.listen_host.is_none() {
             return Err(failure("INVALID_CONFIG", "listenHost: a replica listens"));
         }
-        let reactor = Reactor::start(config.transport()?, config.engine()?)
+        let reactor = Reactor::start(config.transport()?, config.engine()?, config.directory()?)
             .map_err(|error| start_failure(&error))?;
         let (wake_handle, local_port) = (
             reactor.wake_handle(),
@@ -185,6 +189,30 @@ impl NativeReactor {
         Ok(evidence.into())
     }
 
+    /// What the core restarts from (WIRE.md §7): once, and empty without a data directory.
+    #[napi(catch_unwind)]
+    pub fn recovery(&mut self) -> Result<Uint8Array> {
+        self.objects += 1;
+        Ok(self.open()?.take_recovery().into())
+    }
+
+    /// Makes all records durable and marks the end of this process as one in order, within so many
+    /// milliseconds; no record may follow. Does nothing without a data directory. What fails is
+    /// `DATA_DIR: disk: text`, and the next start counts as one after a crash.
+    #[napi(catch_unwind)]
+    pub fn clean_stop(&mut self, within_ms: u32) -> Result<()> {
+        let within = Duration::from_millis(u64::from(within_ms.min(SHUTDOWN_MAX_MS)));
+        let stopped = self.open()?.clean_stop(within);
+        stopped.map_err(|error| failure("DATA_DIR", format!("disk: {error}")))
+    }
+
+    /// For how many milliseconds the write at hand has been running; 0 while the disk is idle.
+    #[napi(catch_unwind)]
+    pub fn writing_for_ms(&mut self) -> Result<f64> {
+        let writing = self.open()?.journal().and_then(ReplicaJournal::writing_for);
+        Ok(writing.map_or(0.0, |writing| writing.as_secs_f64() * 1000.0))
+    }
+
     /// All counters.
     #[napi(catch_unwind)]
     pub fn statistics(&mut self) -> Result<NativeStatistics> {
@@ -193,7 +221,9 @@ impl NativeReactor {
         Ok(of_reactor(self.open()?, objects))
     }
 
-    /// Closes all connections and waits for that at most `within_ms`; later calls do nothing.
+    /// Closes all connections and waits for that at most `within_ms`, and for the data directory to be
+    /// free; later calls do nothing. Without `clean_stop` before, records that are not durable are
+    /// lost, as in a crash.
     #[napi(catch_unwind)]
     pub fn shutdown(&mut self, within_ms: u32) {
         if let Some(reactor) = self.reactor.take() {

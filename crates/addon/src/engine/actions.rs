@@ -1,74 +1,17 @@
 //! What the core's shell wants of a turn.
 
-use std::fmt;
-
 use byzantine_transport::Source;
 
+use super::fault::Fault;
 use super::frames::{ZERO, unsigned};
 use super::{BodyStatus, Engine};
 use crate::links::Links;
-use crate::records::{Action, InputKind, MalformedAction};
+use crate::records::{Action, InputKind};
 use crate::wire::types::*;
 use crate::wire::{
     Batch, Checkpoint, DecodeError, Digest, FetchKind, Name, PrePrepare, REPLICAS_MAX, Reader,
     Reply, SIGNATURE_LENGTH, Signature, Vote,
 };
-
-/// An action that cannot be carried out: a bug of this release, which ends the turn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// A record that does not parse.
-    Record(MalformedAction),
-    /// The payload of a SEND or REPLY that does not parse.
-    Payload(u8, DecodeError),
-    /// We already signed another digest there: the replica stops rather than lies.
-    Contradiction {
-        /// Type of the message.
-        message_type: u8,
-        /// Its sequence.
-        sequence: u64,
-    },
-    /// READ_BATCH or FORWARD of a body that is not held.
-    MissingBody,
-    /// PIN of more than is kept.
-    TooManyPins,
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Record(MalformedAction {
-                kind,
-                offset,
-                error,
-            }) => {
-                write!(
-                    formatter,
-                    "the action of kind {kind} at byte {offset} is malformed: {}",
-                    error.name()
-                )
-            }
-            Self::Payload(message_type, error) => {
-                write!(
-                    formatter,
-                    "a payload of type {message_type:#04x} is malformed: {}",
-                    error.name()
-                )
-            }
-            Self::Contradiction {
-                message_type,
-                sequence,
-            } => write!(
-                formatter,
-                "type {message_type:#04x} at sequence {sequence} contradicts what this replica signed there before"
-            ),
-            Self::MissingBody => formatter.write_str("a batch names a body that is not held"),
-            Self::TooManyPins => {
-                formatter.write_str("more bodies are pinned than the store allows")
-            }
-        }
-    }
-}
 
 impl Engine {
     /// Carries out one action.
@@ -121,7 +64,8 @@ impl Engine {
             Action::Seal(payload) => return self.seal(payload),
             Action::Forget { kind, digests } => self.forget(kind, digests),
             Action::SendKept { to, digest } => self.send_kept(to, &digest, links),
-            Action::Keep { name, signers } => return self.name_certificate(&name, signers),
+            Action::Persist { lsn, record } => return self.persist(lsn, &record),
+            Action::Truncate { below } => self.truncate(below),
         }
         Ok(())
     }
@@ -133,9 +77,6 @@ impl Engine {
         payload: &[u8],
         links: &impl Links,
     ) -> Result<(), Fault> {
-        if message_type == NEW_VIEW {
-            return self.send_new_view(to, payload, links);
-        }
         let signature = self.signature_for(message_type, payload)?;
         let signature = signature
             .as_ref()
@@ -179,8 +120,8 @@ impl Engine {
                 let message = Checkpoint::decode(payload, false).map_err(bad)?;
                 Some(self.sign_checkpoint(message.sequence, message.digest)?)
             }
-            // It is sealed first, and then sent as it is kept.
-            VIEW_CHANGE => return Err(bad(DecodeError::UnknownType)),
+            // They are made and kept first, and then sent as they are kept.
+            VIEW_CHANGE | NEW_VIEW => return Err(bad(DecodeError::UnknownType)),
             _ => None,
         })
     }

@@ -58,6 +58,7 @@ impl Engine {
         let (kind, digest) = FetchKind::decode(&payload)?;
         let to = Source::Peer(from);
         let answered = match kind {
+            _ if self.is_withheld(kind, &digest) => None,
             FetchKind::Bundle => self
                 .bodies
                 .payload(&digest)

@@ -10,7 +10,7 @@ use crate::checks::Check;
 use crate::messages::Kept;
 use crate::rejections::Reason;
 use crate::wire::types::{NEW_VIEW, VIEW_CHANGE};
-use crate::wire::{Digest, FetchKind, NewView, ViewChange};
+use crate::wire::{Digest, FetchKind, NewView};
 
 impl Engine {
     /// Verifies each distinct vote inside of the messages whose own signature is good.
@@ -143,16 +143,7 @@ impl Engine {
             unsigned(message_type, &kept.payload),
         );
         if is_view_change {
-            if let Ok(ViewChange {
-                stable: Some(stable),
-                ..
-            }) = ViewChange::decode(&kept.payload)
-            {
-                let votes = stable.votes().map(|(from, signature)| (from, *signature));
-                let name = (stable.name.sequence, stable.name.digest);
-                self.votes.carry(digest, name, votes.collect());
-            }
-            self.messages.keep_view_change(digest, kept);
+            self.keep_view_change(digest, kept);
         } else {
             if let Ok(message) = NewView::decode(&kept.payload) {
                 self.file_new_view(&message);

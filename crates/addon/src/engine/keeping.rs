@@ -5,9 +5,11 @@ use bytes::Bytes;
 use byzantine_transport::Source;
 
 use super::Engine;
-use super::actions::{Fault, replicas};
+use super::actions::replicas;
+use super::fault::Fault;
+use crate::durable::types::VIEW_ENTERED;
 use crate::links::Links;
-use crate::messages::{Kept, named_view, new_view_name, view_change_digest};
+use crate::messages::{Kept, named_view, view_change_digest};
 use crate::records::InputKind;
 use crate::wire::types::*;
 use crate::wire::{Digest, FetchKind, Name, NewView, Signature, ViewChange};
@@ -39,21 +41,15 @@ impl Engine {
         Ok(())
     }
 
-    /// Signs, keeps and sends our NEW-VIEW. Its proposals are signed already, by those who encoded it.
-    pub(super) fn send_new_view(
-        &mut self,
-        to: u32,
-        payload: &[u8],
-        links: &impl Links,
-    ) -> Result<(), Fault> {
+    /// Signs and keeps our NEW-VIEW. Its proposals are signed already, by those who encoded it.
+    pub(super) fn keep_own_new_view(&mut self, view: u64, payload: &[u8]) -> Result<(), Fault> {
         let payload = self.signed(NEW_VIEW, payload);
         let message = NewView::decode(&payload).map_err(|error| Fault::Payload(NEW_VIEW, error))?;
-        let view = message.view;
-        if self
-            .messages
-            .new_view(view)
-            .is_some_and(|kept| kept.payload != payload)
-        {
+        if message.view != view || self.quorums.primary(view) != self.quorums.me {
+            return Err(Fault::Unresolved(VIEW_ENTERED));
+        }
+        let held = self.messages.new_view(view);
+        if held.is_some_and(|kept| kept.payload != payload) {
             return Err(Fault::Contradiction {
                 message_type: NEW_VIEW,
                 sequence: view,
@@ -65,7 +61,6 @@ impl Engine {
             view,
             payload,
         });
-        self.send_kept(to, &new_view_name(view), links);
         Ok(())
     }
 

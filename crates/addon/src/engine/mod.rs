@@ -6,12 +6,15 @@
 
 mod actions;
 mod composites;
+mod fault;
 mod fetching;
 mod frames;
 mod judging;
 mod keeping;
 mod pending;
+mod restoring;
 mod settle;
+mod storing;
 #[cfg(test)]
 mod tests;
 
@@ -36,8 +39,10 @@ use crate::verified::VerifiedVotes;
 use crate::vote_table::{Quorums, VoteTable};
 use crate::wire::{Digest, Writer};
 
-pub use actions::Fault;
+pub use fault::Fault;
 use pending::Pending;
+pub use restoring::{Recovered, Start};
+use storing::Durable;
 
 /// What the cluster agreed on and this replica is.
 #[derive(Debug)]
@@ -112,6 +117,7 @@ pub struct Engine {
     linked: u32,
     traffic: Traffic,
     work: Work,
+    durable: Durable,
 }
 
 impl Engine {
@@ -140,6 +146,7 @@ impl Engine {
             linked: 0,
             traffic: Traffic::default(),
             work: Work::default(),
+            durable: Durable::default(),
         }
     }
 
@@ -234,7 +241,7 @@ impl Engine {
 
     /// Whether [`Engine::fill`] has something.
     pub fn has_input(&mut self) -> bool {
-        self.records.waiting() > 0 || self.bodies.has_request()
+        self.durable.has_news() || self.records.waiting() > 0 || self.bodies.has_request()
     }
 
     /// Bytes of records that wait; what exceeds one output holds back the network.
@@ -242,9 +249,11 @@ impl Engine {
         self.records.waiting()
     }
 
-    /// Moves what fits to `output`: records in their order, then requests. Returns how many bytes.
+    /// Moves what fits to `output`: what the disk did, records in their order, then requests.
+    /// Returns how many bytes.
     pub fn fill(&mut self, output: &mut [u8]) -> usize {
-        let mut length = self.records.drain_into(output);
+        let mut length = self.durable.tell(output);
+        length += self.records.drain_into(&mut output[length..]);
         while self.records.waiting() == 0 && output.len() - length >= REQUEST_RECORD {
             let Some((digest, from, body)) = self.bodies.next_request() else {
                 break;
@@ -301,8 +310,12 @@ impl Engine {
 
 /// Writes the body of a REQUEST record; `bytes` is the length of the signed bundle.
 pub fn write_request(record: &mut Writer, from: u8, digest: &Digest, head: &Head, bytes: u32) {
+    write_head(record.u8(from), digest, head, bytes);
+}
+
+/// Writes what a bundle is, as REQUEST has it behind its sender.
+pub fn write_head(record: &mut Writer, digest: &Digest, head: &Head, bytes: u32) {
     record
-        .u8(from)
         .raw(digest)
         .raw(&head.client)
         .u53(head.session)

@@ -5,6 +5,10 @@ mod fetching;
 mod kept_messages;
 mod new_views;
 mod outgoing;
+mod restoring;
+mod scenes;
+mod stored;
+mod storing;
 mod view_changes;
 mod votes;
 
@@ -65,8 +69,15 @@ fn domain() -> Domain {
 
 /// Replica `me` of four, its window open, the client connected, room for requests.
 fn engine(me: u8) -> Engine {
+    let mut engine = closed(me);
+    open(&mut engine);
+    engine
+}
+
+/// Replica `me` of four before its first turn.
+fn closed(me: u8) -> Engine {
     let client = client_key().public();
-    let mut engine = Engine::new(EngineConfig {
+    Engine::new(EngineConfig {
         quorums: Quorums { n: 4, f: 1, me },
         domain: domain(),
         secret: key(me),
@@ -76,7 +87,11 @@ fn engine(me: u8) -> Engine {
             operation_bytes_max: 1000,
             batch_bundles_max: 3,
         },
-    });
+    })
+}
+
+fn open(engine: &mut Engine) {
+    let client = client_key().public();
     let links = Recorded::default();
     engine.on_event(
         Event::ClientUp {
@@ -86,7 +101,7 @@ fn engine(me: u8) -> Engine {
         &links,
     );
     apply(
-        &mut engine,
+        engine,
         &links,
         Action::Window {
             low: 0,
@@ -96,14 +111,13 @@ fn engine(me: u8) -> Engine {
         },
     );
     apply(
-        &mut engine,
+        engine,
         &links,
         Action::Room {
             bundles: 100,
             bytes: 100_000,
         },
     );
-    engine
 }
 
 fn apply(engine: &mut Engine, links: &Recorded, action: Action<'_>) {

@@ -1,5 +1,7 @@
 //! Reactors over loopback sockets in one thread, driven in turns; and a client beside them.
 
+mod journal;
+
 use std::collections::HashSet;
 use std::sync::mpsc;
 
@@ -44,6 +46,20 @@ fn config(role: Role, identity: SecretKey, addresses: &[String]) -> Config {
     }
 }
 
+fn engine_config(me: u8) -> EngineConfig {
+    EngineConfig {
+        quorums: Quorums { n: N, f: 1, me },
+        domain: Domain::new([9; 32], 1),
+        secret: key(me),
+        members: (0..N).map(|id| key(id).public()).collect(),
+        clients: None::<HashSet<_>>,
+        limits: EngineLimits {
+            operation_bytes_max: 1 << 18,
+            batch_bundles_max: 256,
+        },
+    }
+}
+
 struct Cluster {
     reactors: Vec<Reactor>,
     output: Vec<u8>,
@@ -53,19 +69,12 @@ impl Cluster {
     fn start() -> Self {
         let reactors: Vec<_> = (0..N)
             .map(|me| {
-                let engine = EngineConfig {
-                    quorums: Quorums { n: N, f: 1, me },
-                    domain: Domain::new([9; 32], 1),
-                    secret: key(me),
-                    members: (0..N).map(|id| key(id).public()).collect(),
-                    clients: None::<HashSet<_>>,
-                    limits: EngineLimits {
-                        operation_bytes_max: 1 << 18,
-                        batch_bundles_max: 256,
-                    },
-                };
-                Reactor::start(config(Role::Replica { id: me }, key(me), &[]), engine)
-                    .expect("bound")
+                Reactor::start(
+                    config(Role::Replica { id: me }, key(me), &[]),
+                    engine_config(me),
+                    None,
+                )
+                .expect("bound")
             })
             .collect();
         let cluster = Self {
@@ -88,18 +97,7 @@ impl Cluster {
     }
 
     fn turn(&mut self, me: usize, actions: &[u8], wait: Duration) -> Vec<(u8, Vec<u8>)> {
-        let length = self.reactors[me]
-            .turn(actions, &mut self.output, wait)
-            .expect("well-formed actions");
-        let mut reader = Reader::new(&self.output[..length]);
-        let mut records = Vec::new();
-        while reader.remaining() > 0 {
-            records.push((
-                reader.u8().expect("kind"),
-                reader.bytes().expect("body").to_vec(),
-            ));
-        }
-        records
+        turn(&mut self.reactors[me], &mut self.output, actions, wait).expect("well-formed actions")
     }
 
     /// Turns of all until each of `until` has been met by a record of its reactor.
@@ -131,6 +129,25 @@ impl Cluster {
                 .collect(),
         );
     }
+}
+
+/// The records that one turn brings.
+fn turn(
+    reactor: &mut Reactor,
+    output: &mut [u8],
+    actions: &[u8],
+    wait: Duration,
+) -> Result<Vec<(u8, Vec<u8>)>, Fault> {
+    let length = reactor.turn(actions, output, wait)?;
+    let mut reader = Reader::new(&output[..length]);
+    let mut records = Vec::new();
+    while reader.remaining() > 0 {
+        records.push((
+            reader.u8().expect("kind"),
+            reader.bytes().expect("body").to_vec(),
+        ));
+    }
+    Ok(records)
 }
 
 fn window(view: u64) -> Vec<u8> {

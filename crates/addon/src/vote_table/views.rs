@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::slot::Slot;
+use super::slot::{Prepare, Slot};
 use super::{SignedClaim, VoteTable, Window, mark};
 use crate::wire::types::PRE_PREPARE;
 use crate::wire::{Digest, Name, Signature};
@@ -74,6 +74,7 @@ impl VoteTable {
             self.hand_up_again(view);
         }
         if before != window {
+            self.file_restored();
             self.file_new_view();
         }
     }
@@ -126,6 +127,44 @@ impl VoteTable {
         } else if let Some(votes) = self.kept.get(name).map(<[_]>::to_vec) {
             let kept = Kept { name: *name, votes };
             self.kept.named.insert(name.sequence, kept);
+        }
+    }
+
+    /// Takes back a certificate that the core named before a restart, with its verified votes.
+    pub fn restore_certificate(&mut self, name: Name, votes: Vec<(u8, Signature)>) {
+        self.kept.named.insert(name.sequence, Kept { name, votes });
+    }
+
+    /// Files certificates of views that the table holds again: a slot that later votes made would hide
+    /// them.
+    fn file_restored(&mut self) {
+        let window = self.window;
+        let is_held = |name: &Name| {
+            (window.low + 1..=window.high).contains(&name.sequence) && window.holds_view(name.view)
+        };
+        let named = self.kept.named.values().map(|kept| kept.name);
+        let held: Vec<u64> = named.filter(is_held).map(|name| name.sequence).collect();
+        for sequence in held {
+            let Some(Kept { name, votes }) = self.kept.named.remove(&sequence) else {
+                continue;
+            };
+            let primary = self.quorums.primary(name.view);
+            let slot = self
+                .slots
+                .entry((sequence, name.view))
+                .or_insert_with(|| Slot::new(self.quorums.n));
+            slot.named = Some(name.digest);
+            for (from, signature) in votes {
+                if from == primary {
+                    slot.proposal = Some((name.digest, signature));
+                    continue;
+                }
+                slot.prepares[usize::from(from)] = Some(Prepare {
+                    digest: name.digest,
+                    signature,
+                    verified: true,
+                });
+            }
         }
     }
 

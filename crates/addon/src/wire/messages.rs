@@ -94,7 +94,8 @@ impl Name {
         bytes
     }
 
-    fn read(reader: &mut Reader<'_>) -> Decoded<Self> {
+    /// Reads `view | sequence | digest`.
+    pub fn read(reader: &mut Reader<'_>) -> Decoded<Self> {
         Ok(Self {
             view: reader.u53()?,
             sequence: reader.u53()?,

@@ -130,7 +130,7 @@ impl NativeVoteTable {
         Ok(())
     }
 
-    /// KEEP: the core named this prepared certificate.
+    /// PERSIST of `prepared`: the core named this certificate.
     #[napi(catch_unwind)]
     pub fn name_certificate(&mut self, view: f64, sequence: f64, digest: &[u8]) -> Result<()> {
         self.votes.name_certificate(&name(view, sequence, digest)?);

@@ -2,6 +2,7 @@
 
 use super::builders::*;
 use super::*;
+use crate::durable::DurableRecord;
 use crate::messages::view_change_digest;
 
 #[test]
@@ -280,9 +281,16 @@ fn our_vote_in_a_certificate_is_made_where_it_has_not_left_yet() {
     apply(
         &mut engine,
         &links,
-        Action::Keep {
-            name,
-            signers: 0b0111,
+        Action::Persist {
+            lsn: 1,
+            record: DurableRecord::Prepared {
+                name,
+                signers: 0b0111,
+                batch: Batch {
+                    time_ms: 7,
+                    bundles: &[],
+                },
+            },
         },
     );
     apply(

@@ -2,6 +2,7 @@
 
 use super::builders::control;
 use super::*;
+use crate::durable::DurableRecord;
 use crate::messages::new_view_name;
 
 /// A NEW_VIEW of replica 1 for view 1 that names three replicas.
@@ -256,7 +257,7 @@ fn two_of_one_view_are_evidence_and_the_first_stays() {
 }
 
 #[test]
-fn ours_is_kept_when_it_is_sent_before_or_after_its_view_is_entered() {
+fn ours_is_kept_when_it_is_recorded_before_or_after_its_view_is_entered() {
     for entered_first in [false, true] {
         let (mut engine, links) = (engine(1), Recorded::default());
         let name = Name {
@@ -270,17 +271,17 @@ fn ours_is_kept_when_it_is_sent_before_or_after_its_view_is_entered() {
         let proposal = engine.sign_name(PRE_PREPARE, &name);
         assert_eq!(proposal, Ok(signature(1, PRE_PREPARE, &name)));
         let payload = signed(1, &[[1; 32]]);
-        let send = Action::Send {
-            to: 0b1111,
-            message_type: NEW_VIEW,
-            payload: &payload[..payload.len() - 64],
+        let entered = |new_view| Action::Persist {
+            lsn: 1,
+            record: DurableRecord::ViewEntered { view: 1, new_view },
         };
-        apply(&mut engine, &links, send);
+        let unsigned = &payload[..payload.len() - 64];
+        apply(&mut engine, &links, entered(unsigned));
+        assert_eq!(links.take(), [], "it is sent by its name alone");
         if !entered_first {
             window(&mut engine, &links, 4, 1);
         }
         let expected = [0, 2, 3].map(|to| (Source::Peer(to), NEW_VIEW, payload.to_vec()));
-        assert_eq!(links.take(), expected);
         let digest = new_view_name(1);
         apply(&mut engine, &links, Action::SendKept { to: 0b1111, digest });
         assert_eq!(links.take(), expected);
@@ -289,15 +290,13 @@ fn ours_is_kept_when_it_is_sent_before_or_after_its_view_is_entered() {
             [(1, signature(1, PRE_PREPARE, &name))]
         );
         let other = new_view(1, &[[2; 32]]);
-        let again = Action::Send {
-            to: 1,
-            message_type: NEW_VIEW,
-            payload: other.as_slice(),
-        };
         let contradiction = Fault::Contradiction {
             message_type: NEW_VIEW,
             sequence: 1,
         };
-        assert_eq!(engine.apply(again, &links), Err(contradiction));
+        assert_eq!(
+            engine.apply(entered(other.as_slice()), &links),
+            Err(contradiction)
+        );
     }
 }

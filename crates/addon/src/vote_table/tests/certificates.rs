@@ -173,3 +173,30 @@ fn a_view_changes_stable_certificate_is_filed_and_carried_until_it_is_let_go_of(
     fixture.table.drop_carried(&[7; 32]);
     assert_eq!(certificate(&fixture), [0, 1], "what was filed stays");
 }
+
+#[test]
+fn a_restored_certificate_is_filed_once_its_place_is_in_the_window() {
+    let mut fixture = Fixture::new(4, 1);
+    let vote = name(1, 150, DIGEST);
+    let votes: Vec<_> = [0, 1, 2]
+        .map(|by: u8| {
+            let message_type = if by == 1 { PRE_PREPARE } else { PREPARE };
+            (by, fixture.sign(by, message_type, &vote))
+        })
+        .to_vec();
+    fixture.table.restore_certificate(vote, votes.clone());
+    for (high, slots) in [(101, 0), (150, 1), (151, 1)] {
+        fixture.table.set_window(0, high, 1, None);
+        assert_eq!(fixture.table.slots(), slots);
+        assert_eq!(fixture.table.certificate(&vote), votes);
+    }
+    let other = name(1, 150, OTHER);
+    assert_eq!(fixture.prepare(2, &other), Err(Reason::ConflictingVote));
+    assert_eq!(fixture.prepare(2, &vote), Err(Reason::Duplicate));
+    assert_eq!(fixture.table.file_proposal(&vote, &votes[1].1), Ok(()));
+    fixture.settle();
+    assert_eq!(fixture.table.take_conflicts().len(), 1);
+    fixture.table.set_window(0, 151, 4, None);
+    assert_eq!(fixture.table.slots(), 0);
+    assert_eq!(fixture.table.certificate(&vote), votes, "it is still named");
+}
