@@ -1,6 +1,7 @@
 /** A Byzantine replica as a process of its own. */
 import { totals } from "../process/machine.mjs";
-import { serve, type ReplicaPlan } from "../process/questions.ts";
+import type { ReplicaPlan } from "../process/questions.ts";
+import { serve } from "../process/serve.mjs";
 import { ByzantineReplica } from "./byzantine-replica.ts";
 
 await serve(async (plan: ReplicaPlan) => {

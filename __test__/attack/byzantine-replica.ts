@@ -20,9 +20,10 @@ import {
   type ReplicaSet,
 } from "../../dist/protocol/types.js";
 import { FalseCore, type Fault } from "./false-core.ts";
-import { FalseExecution } from "./false-execution.ts";
+import { withFalseResults } from "./false-results.ts";
+import { withFalseState } from "./false-state.ts";
+import { FalsifiedExecution } from "./falsified-execution.ts";
 import { GarbageReactor } from "./garbage-reactor.ts";
-import { FalseState } from "./false-state.ts";
 import { Liar } from "./liar.ts";
 import { Omitter } from "./omitter.ts";
 import { SlowPrimary } from "./slow-primary.ts";
@@ -124,8 +125,8 @@ export class ByzantineReplica {
 }
 
 function falseExecution(faults: readonly FaultPlan[], honest: ExecutionPort): ExecutionPort {
-  if (faults.some(({ type }) => type === "lies")) return new FalseExecution(honest);
-  return faults.some(({ type }) => type === "falsifiesState") ? new FalseState(honest) : honest;
+  if (faults.some(({ type }) => type === "lies")) return new FalsifiedExecution(honest, withFalseResults);
+  return faults.some(({ type }) => type === "falsifiesState") ? new FalsifiedExecution(honest, withFalseState) : honest;
 }
 
 function faultsOf(plans: readonly FaultPlan[], others: ReplicaSet, me: ReplicaId): Fault[] {

@@ -2,7 +2,8 @@
 import { MessageCrypto, type ClusterConfig } from "../../dist/index.js";
 import { totals } from "../process/machine.mjs";
 import { eventually } from "../process/ports.ts";
-import { serve, type Answerer } from "../process/questions.ts";
+import type { Answerer } from "../process/questions.ts";
+import { serve } from "../process/serve.mjs";
 import { FalseClient, forged } from "./false-client.ts";
 
 export interface FalseClientPlan {

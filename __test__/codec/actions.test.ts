@@ -3,27 +3,11 @@ import { ActionKind, ActionWriter } from "../../dist/codec/actions.js";
 import { Reader } from "../../dist/codec/bytes.js";
 import { decodeBody, MessageType } from "../../dist/codec/messages.js";
 import type { SignatureSource } from "../../dist/codec/viewChange.js";
-import type { BatchContent, CertificateName } from "../../dist/protocol/messages.js";
+import type { CertificateName } from "../../dist/protocol/messages.js";
 import { sizeOf } from "../../dist/protocol/types.js";
-import type {
-  AgreedTime,
-  ClientKey,
-  Digest,
-  Lsn,
-  ReplicaId,
-  ReplicaSet,
-  Sequence,
-  SessionId,
-  View,
-} from "../../dist/protocol/types.js";
+import type { Digest, Lsn, ReplicaId, ReplicaSet, Sequence, SessionId, View } from "../../dist/protocol/types.js";
+import { batch, D, E, KEY, sequence, some, view } from "./samples.ts";
 
-const D = "d".repeat(16) as Digest;
-const E = "e".repeat(16) as Digest;
-const KEY = "k".repeat(16) as ClientKey;
-const view = 5 as View;
-const sequence = 70 as Sequence;
-const some = 0b1010 as ReplicaSet;
-const batch: BatchContent = { time: 1234 as AgreedTime, bundles: [D, E] };
 const stable: CertificateName = {
   phase: "checkpoint",
   view: 0 as View,

@@ -7,23 +7,9 @@ import { writeViewChange, type SignatureSource } from "../../dist/codec/viewChan
 import type { DurableRecord } from "../../dist/protocol/core.js";
 import type { BundleRef, CertificateName, NewView, ViewChange } from "../../dist/protocol/messages.js";
 import { sizeOf } from "../../dist/protocol/types.js";
-import type {
-  AgreedTime,
-  ClientKey,
-  Digest,
-  Lsn,
-  ReplicaId,
-  ReplicaSet,
-  Sequence,
-  SessionId,
-  View,
-} from "../../dist/protocol/types.js";
+import type { Lsn, ReplicaId, ReplicaSet, Sequence, SessionId, View } from "../../dist/protocol/types.js";
+import { batch, D, E, KEY, sequence, view } from "./samples.ts";
 
-const D = "d".repeat(16) as Digest;
-const E = "e".repeat(16) as Digest;
-const view = 5 as View;
-const sequence = 70 as Sequence;
-const batch = { time: 1234 as AgreedTime, bundles: [D, E] };
 const certificate: CertificateName = { phase: "prepare", view, sequence, digest: E, signers: 0b111 as ReplicaSet };
 const stable: CertificateName = { ...certificate, phase: "checkpoint", view: 0 as View };
 const newView: NewView = {
@@ -36,7 +22,7 @@ const newView: NewView = {
 const viewChange: ViewChange = { type: "viewChange", target: view, stable, prepared: [certificate], digest: E };
 const bundle: BundleRef = {
   digest: D,
-  client: "k".repeat(16) as ClientKey,
+  client: KEY,
   session: 2 as SessionId,
   firstSequence: 3,
   acknowledgedThrough: 2,
@@ -140,15 +126,20 @@ test("a NEW-VIEW under the number of another view is refused", (t) => {
 test("whatever is changed in what was recovered, reading it ends in a value or in one kind of error", (t) => {
   const bytes = recovered({ kind: 1, records: RECORDS, bundles: [bundle] });
   fc.assert(
-    fc.property(fc.nat(bytes.length - 1), fc.integer({ min: 1, max: 255 }), fc.nat(bytes.length), (at, bits, length) => {
-      const changed = bytes.slice(0, Math.max(at + 1, length));
-      changed[at]! ^= bits;
-      try {
-        readRecovered(changed);
-      } catch (error) {
-        t.regex(String(error), /what the addon recovered is malformed/);
-      }
-    }),
+    fc.property(
+      fc.nat(bytes.length - 1),
+      fc.integer({ min: 1, max: 255 }),
+      fc.nat(bytes.length),
+      (at, bits, length) => {
+        const changed = bytes.slice(0, Math.max(at + 1, length));
+        changed[at]! ^= bits;
+        try {
+          readRecovered(changed);
+        } catch (error) {
+          t.regex(String(error), /what the addon recovered is malformed/);
+        }
+      },
+    ),
     { numRuns: 2_000 },
   );
 });

@@ -6,26 +6,9 @@ import { digestAt } from "../../dist/codec/digest.js";
 import { decodeControl, encodeBody, MessageType } from "../../dist/codec/messages.js";
 import { InputKind, readInputs, rejectReasons } from "../../dist/codec/turn.js";
 import type { TurnInput } from "../../dist/codec/turn.js";
-import type { BatchContent } from "../../dist/protocol/messages.js";
-import type {
-  AgreedTime,
-  ClientKey,
-  Digest,
-  ReplicaId,
-  ReplicaSet,
-  Sequence,
-  SessionId,
-  View,
-} from "../../dist/protocol/types.js";
+import type { Digest, ReplicaId, SessionId } from "../../dist/protocol/types.js";
 import { bodies } from "./arbitraries.ts";
-
-const D = "d".repeat(16) as Digest;
-const E = "e".repeat(16) as Digest;
-const KEY = "k".repeat(16) as ClientKey;
-const view = 5 as View;
-const sequence = 70 as Sequence;
-const some = 0b1010 as ReplicaSet;
-const batch: BatchContent = { time: 1234 as AgreedTime, bundles: [D, E] };
+import { batch, D, E, KEY, sequence, some, view } from "./samples.ts";
 
 /** Input records as the addon writes them. */
 function records(...list: readonly (readonly [kind: number, body: (writer: Writer) => void])[]): Uint8Array {

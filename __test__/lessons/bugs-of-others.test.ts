@@ -8,17 +8,16 @@ import * as fc from "fast-check";
 import { readFileSync } from "node:fs";
 import { Writer } from "../../dist/codec/bytes.js";
 import { decodeBody, decodePayload, encodeBody, encodePayload, MessageType } from "../../dist/codec/messages.js";
-import type { ReplicaId, Sequence, View } from "../../dist/protocol/types.js";
+import type { ReplicaId, View } from "../../dist/protocol/types.js";
 import { batchDigest } from "../../dist/testing/hashing.js";
 import { Prng } from "../../dist/testing/prng.js";
 import { Rig } from "../client/rig.ts";
 import { bodyNames, mutate, mutation, payload } from "../codec/arbitraries.ts";
 import { batchOf, Cluster, crossing } from "../protocol/cluster-of-cores.ts";
 import { Flood } from "../protocol/flood.ts";
-import { backup, bundle, certificate, digestOf, newView, status, viewChange } from "../protocol/scripted.ts";
+import { at, backup, bundle, certificate, digestOf, newView, status, viewChange } from "../protocol/scripted.ts";
 import { bytes, Driver } from "../state/driver.ts";
 
-const at = (sequence: number): Sequence => sequence as Sequence;
 const TIMEOUT_MS = 5_000;
 
 test("BFT-SMaRt #62: a quorum of messages that name different leaders is no quorum", (t) => {

@@ -7,12 +7,21 @@
 import test from "ava";
 import { resolveCluster } from "../../dist/codec/cluster.js";
 import { NULL_BATCH } from "../../dist/protocol/new-view.js";
-import type { Digest, ReplicaId, Sequence, View } from "../../dist/protocol/types.js";
+import type { Digest, ReplicaId, View } from "../../dist/protocol/types.js";
 import { options, refusal } from "../codec/configurations.ts";
 import { Cluster, crossing } from "../protocol/cluster-of-cores.ts";
-import { backup, bundle, certificate, digestOf, primary, stable, viewChange } from "../protocol/scripted.ts";
+import {
+  at,
+  backup,
+  bundle,
+  certificate,
+  digestOf,
+  executedTo,
+  primary,
+  stable,
+  viewChange,
+} from "../protocol/scripted.ts";
 
-const at = (sequence: number): Sequence => sequence as Sequence;
 const TIMEOUT_MS = 5_000;
 const waiting = bundle("waiting", { client: "impatient" });
 
@@ -49,8 +58,7 @@ test("own-17: such a replica sends NEW-VIEW, but no PRE-PREPARE of its own befor
   t.is(core.sent("newView").length, 1);
   t.is(core.of("assemble").length, 0);
   core.pass(1_000);
-  const { run } = core.core.inspect();
-  core.step({ kind: "installed", run, sequence: at(4), digest: digestOf("root"), sessions: [] });
+  core.installed(4, "root");
   t.deepEqual(core.of("assemble")[0]?.bundles, [digestOf("waiting")]);
 });
 
@@ -70,7 +78,7 @@ test("own-18: when no root can reach Q any more by the high watermark, the repli
   ] as const)
     core.checkpoint(from, 8, root);
   t.is(core.of("halt").length, 0, "our own root may make a quorum of a");
-  for (let sequence = 1; sequence <= 8; sequence++) core.commitBatch(sequence, `batch ${sequence}`);
+  executedTo(8, core);
   core.checkpointed(8, "b");
   const reason = core.of("halt")[0]?.reason;
   t.like(reason, { code: "CHECKPOINT_DIVERGENCE", sequence: at(8) });

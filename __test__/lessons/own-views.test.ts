@@ -7,9 +7,10 @@
 import test from "ava";
 import { NULL_BATCH } from "../../dist/protocol/new-view.js";
 import type { Action } from "../../dist/protocol/core.js";
-import type { Lsn, ReplicaId, Sequence, View } from "../../dist/protocol/types.js";
+import type { Lsn, ReplicaId, View } from "../../dist/protocol/types.js";
 import { Cluster, crossing, ofType } from "../protocol/cluster-of-cores.ts";
 import {
+  at,
   backup,
   bundle,
   certificate,
@@ -21,7 +22,6 @@ import {
   type Scripted,
 } from "../protocol/scripted.ts";
 
-const at = (sequence: number): Sequence => sequence as Sequence;
 const TIMEOUT_MS = 5_000;
 const waiting = bundle("waiting", { client: "impatient" });
 

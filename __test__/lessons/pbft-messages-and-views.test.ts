@@ -6,7 +6,7 @@ import { MessageCrypto } from "../../dist/index.js";
 import type { Checkpoint } from "../../dist/protocol/messages.js";
 import { carriedOver, NULL_BATCH } from "../../dist/protocol/new-view.js";
 import { quorumsOf } from "../../dist/protocol/quorum.js";
-import type { ReplicaId, Sequence, View } from "../../dist/protocol/types.js";
+import type { ReplicaId, View } from "../../dist/protocol/types.js";
 import { batchDigest } from "../../dist/testing/hashing.js";
 import { StubKeyring } from "../../dist/testing/keyring.js";
 import { Prng } from "../../dist/testing/prng.js";
@@ -14,6 +14,7 @@ import { isAuthentic, open, proposalBytes, sealBody } from "../../dist/testing/w
 import { MessageType } from "../../dist/codec/messages.js";
 import { batchOf, Cluster, crossing, ofType } from "../protocol/cluster-of-cores.ts";
 import {
+  at,
   backup,
   bundle,
   certificate,
@@ -24,7 +25,6 @@ import {
   type Scripted,
 } from "../protocol/scripted.ts";
 
-const at = (sequence: number): Sequence => sequence as Sequence;
 const TIMEOUT_MS = 5_000;
 const waiting = bundle("waiting", { client: "impatient" });
 const keyring = new StubKeyring(new Prng(1n), 6);

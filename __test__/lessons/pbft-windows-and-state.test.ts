@@ -8,12 +8,22 @@
 import test from "ava";
 import { Writer } from "../../dist/codec/bytes.js";
 import { decodeBody, encodeBody } from "../../dist/codec/messages.js";
-import type { Sequence, View } from "../../dist/protocol/types.js";
+import type { View } from "../../dist/protocol/types.js";
 import { Cluster, crossing, ofType } from "../protocol/cluster-of-cores.ts";
-import { backup, bundle, digestOf, primary, stable, status, viewChange, type Scripted } from "../protocol/scripted.ts";
+import {
+  at,
+  backup,
+  bundle,
+  digestOf,
+  executedTo,
+  primary,
+  stable,
+  status,
+  viewChange,
+  type Scripted,
+} from "../protocol/scripted.ts";
 import { ALICE, BOB, Driver, entriesOf } from "../state/driver.ts";
 
-const at = (sequence: number): Sequence => sequence as Sequence;
 const TIMEOUT_MS = 5_000;
 
 function decide(core: Scripted, sequence: number, name: string, bundles: readonly string[] = []): void {
@@ -30,7 +40,7 @@ test("pbft-17: a primary cannot exhaust the sequence space, and what lies slight
   for (let sequence = 9; sequence <= 12; sequence++) core.propose(sequence, `batch ${sequence}`);
   t.deepEqual(core.of("ignored"), []);
   t.is(core.sent("prepare").length, 0);
-  for (let sequence = 1; sequence <= 4; sequence++) core.commitBatch(sequence, `batch ${sequence}`);
+  executedTo(4, core);
   for (const from of [0, 1, 2]) core.checkpoint(from, 4, "root");
   t.deepEqual(
     core.sent("prepare").map(({ message }) => message.sequence),
@@ -133,8 +143,7 @@ test("pbft-20: a primary that proposes just below the timeout is replaced", (t) 
 });
 
 test("pbft-23: a replica compares its own root with the quorum's, says where it differs, and takes theirs", (t) => {
-  const core = backup();
-  for (let sequence = 1; sequence <= 4; sequence++) core.commitBatch(sequence, `batch ${sequence}`);
+  const core = executedTo(4);
   core.checkpointed(4, "mine");
   for (const from of [0, 1, 2]) core.checkpoint(from, 4, "theirs");
   t.like(core.of("diverged")[0], { sequence: at(4), own: digestOf("mine"), theirs: digestOf("theirs") });
@@ -169,8 +178,7 @@ test("pbft-24: the root depends on contents alone: not on the order of writing, 
 });
 
 test("pbft-25: the proof of a stable checkpoint is kept and sent: whoever lacks it gets it from one holder", (t) => {
-  const core = backup();
-  for (let sequence = 1; sequence <= 4; sequence++) core.commitBatch(sequence, `batch ${sequence}`);
+  const core = executedTo(4);
   core.checkpointed(4, "root");
   for (const from of [0, 1]) core.checkpoint(from, 4, "root");
   for (const from of [1, 2]) core.control(from, viewChange(1, `of ${from}`));
@@ -218,13 +226,7 @@ test("pbft-26: when nobody answers a state transfer, it is tried again at leisur
   }
   t.true(tries >= 10 && tries <= 100, String(tries));
   core.pass(1_000);
-  core.step({
-    kind: "installed",
-    run: core.core.inspect().run,
-    sequence: at(4),
-    digest: digestOf("root"),
-    sessions: [],
-  });
+  core.installed(4, "root");
   t.is(core.core.inspect().lastExecuted, at(4));
   core.pass(5_000);
   t.is(core.of("install").length, 0);
@@ -256,13 +258,7 @@ test("pbft-27: what was under way below an installed state is gone, and a view t
   core.pass(1_000);
   core.enterView(1);
   t.is(core.core.inspect().view, 1 as View);
-  core.step({
-    kind: "installed",
-    run: core.core.inspect().run,
-    sequence: at(4),
-    digest: digestOf("root"),
-    sessions: [],
-  });
+  core.installed(4, "root");
   t.deepEqual(core.of("execute"), []);
   t.deepEqual([...core.core.inspect().slots.keys()], []);
 });

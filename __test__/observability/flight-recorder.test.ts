@@ -4,24 +4,9 @@ import type { Action, Input } from "../../dist/protocol/core.js";
 import type { ReplicaOptions } from "../../dist/protocol/options.js";
 import { Replica } from "../../dist/protocol/replica.js";
 import type { AgreedTime, Instant, ReplicaId } from "../../dist/protocol/types.js";
-import { bundle, WALL_CLOCK } from "../protocol/scripted.ts";
+import { bundle, OPTIONS as SCRIPTED, WALL_CLOCK } from "../protocol/scripted.ts";
 
-const OPTIONS: ReplicaOptions = {
-  n: 4,
-  f: 1,
-  me: 0 as ReplicaId,
-  checkpointInterval: 4,
-  window: 8,
-  inFlightMax: 8,
-  viewChangeTimeoutMs: 5_000,
-  batchBundlesMax: 8,
-  batchBytesMax: 10_000,
-  poolBundlesMax: 64,
-  poolBytesMax: 100_000,
-  timeBoundMs: 1_000,
-  pipelineDepth: 2,
-  historyBytesMax: 100_000,
-};
+const OPTIONS: ReplicaOptions = { ...SCRIPTED, me: 0 as ReplicaId };
 
 interface Step {
   readonly now: Instant;

@@ -1,17 +1,8 @@
 /** OSDI'99 §4.3, garbage collection: checkpoints, their proofs, and the water marks that they move. */
 import test from "ava";
-import type { Sequence, View } from "../../dist/protocol/types.js";
+import type { View } from "../../dist/protocol/types.js";
 import { Cluster, ofType } from "../protocol/cluster-of-cores.ts";
-import { backup, bundle, digestOf, primary, replicas, type Scripted } from "../protocol/scripted.ts";
-
-const at = (sequence: number): Sequence => sequence as Sequence;
-
-/** Backup 3 that has executed sequences up to `last`; checkpoints are due at 4 and 8. */
-function executedTo(last: number): Scripted {
-  const core = backup();
-  for (let sequence = 1; sequence <= last; sequence++) core.commitBatch(sequence, `batch ${sequence}`);
-  return core;
-}
+import { at, backup, bundle, digestOf, executedTo, primary, replicas, type Scripted } from "../protocol/scripted.ts";
 
 test("§4.3: checkpoints are taken when a request with a sequence divisible by the constant is executed", (t) => {
   const core = backup();

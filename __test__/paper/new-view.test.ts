@@ -4,17 +4,18 @@ import type { NewView } from "../../dist/protocol/messages.js";
 import { NULL_BATCH } from "../../dist/protocol/new-view.js";
 import type { Sequence, View } from "../../dist/protocol/types.js";
 import { batchOf, Cluster, crossing, ofType } from "../protocol/cluster-of-cores.ts";
-import { backup, bundle, certificate, digestOf, newView, viewChange, type Scripted } from "../protocol/scripted.ts";
+import {
+  at,
+  backup,
+  certificate,
+  digestOf,
+  expired,
+  newView,
+  viewChange,
+  type Scripted,
+} from "../protocol/scripted.ts";
 
-const at = (sequence: number): Sequence => sequence as Sequence;
 const TIMEOUT_MS = 5_000;
-
-/** A backup whose timer expires: replica 3, told of a request that the primary never proposes. */
-function expired(core: Scripted = backup()): Scripted {
-  core.request(bundle("waiting", { client: "impatient" }));
-  core.pass(TIMEOUT_MS);
-  return core;
-}
 
 /** Replica 3 holds these VIEW-CHANGEs for view 1 of 0, 1 and 2: "a" prepared at 1, nothing at 2, "c" of views 0 at 3. */
 function holding(): Scripted {

@@ -1,12 +1,10 @@
 /** OSDI'99 §4.2, normal-case operation: three phases, what they accept, and what they prove. */
 import test from "ava";
-import type { AgreedTime, Digest, Sequence, View } from "../../dist/protocol/types.js";
+import type { AgreedTime, Digest, View } from "../../dist/protocol/types.js";
 import { Prng } from "../../dist/testing/prng.js";
 import { digest as voteDigest, forms } from "../contract/vote-tables.ts";
 import { batchOf, Cluster, ofType } from "../protocol/cluster-of-cores.ts";
-import { backup, bundle, digestOf, primary, replicas, WALL_CLOCK, type Scripted } from "../protocol/scripted.ts";
-
-const at = (sequence: number): Sequence => sequence as Sequence;
+import { at, backup, bundle, digestOf, primary, replicas, WALL_CLOCK, type Scripted } from "../protocol/scripted.ts";
 
 /** Backup 3 with sequences 1 … 4 stable: h = 4, H = 12. */
 function afterCheckpoint(): Scripted {

@@ -5,12 +5,11 @@
 import test from "ava";
 import type { Message } from "../protocol/cluster-of-cores.ts";
 import { Cluster, crossing, ofType } from "../protocol/cluster-of-cores.ts";
-import { backup, bundle, digestOf, primary, replicas, status, type Scripted } from "../protocol/scripted.ts";
+import { at, backup, bundle, digestOf, primary, replicas, status, type Scripted } from "../protocol/scripted.ts";
 import { digestOf as replyDigest, ok, Rig, text } from "../client/rig.ts";
-import type { Sequence, View } from "../../dist/protocol/types.js";
+import type { View } from "../../dist/protocol/types.js";
 
 const view = 0 as View;
-const at = (sequence: number): Sequence => sequence as Sequence;
 
 function decide(core: Scripted, sequence: number, name: string): void {
   core.votes("prepare", sequence, name, 1, 2);

@@ -2,28 +2,19 @@
 import test from "ava";
 import type { CertificateName } from "../../dist/protocol/messages.js";
 import { carriedOver, NULL_BATCH } from "../../dist/protocol/new-view.js";
-import type { Digest, ReplicaId, Sequence, View } from "../../dist/protocol/types.js";
+import type { Digest, ReplicaId, View } from "../../dist/protocol/types.js";
 import {
+  at,
   backup,
-  bundle,
   certificate,
   digestOf,
+  expired,
   newView,
   replicas,
   stable,
   viewChange,
   type Scripted,
 } from "../protocol/scripted.ts";
-
-const at = (sequence: number): Sequence => sequence as Sequence;
-const TIMEOUT_MS = 5_000;
-
-/** A backup whose timer expires: replica 3, told of a request that the primary never proposes. */
-function expired(core: Scripted = backup()): Scripted {
-  core.request(bundle("waiting", { client: "impatient" }));
-  core.pass(TIMEOUT_MS);
-  return core;
-}
 
 /** Replica 3 sees batch `name` at `sequence` prepared, and committed by nobody. */
 function prepare(core: Scripted, sequence: number, name: string, view = 0): void {

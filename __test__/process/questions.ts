@@ -9,6 +9,8 @@ export interface ReplicaPlan {
   readonly me: number;
   /** PKCS#8 PEM. */
   readonly key: string;
+  /** An honest one's journal and snapshots; without it nothing is durable. */
+  readonly dataDir?: string | undefined;
   /** Keeps what was executed, and the core's inputs. */
   readonly recorded: boolean;
   /** Of a Byzantine one. */
@@ -55,7 +57,7 @@ export interface Answers {
 export type Question = keyof Answers;
 export type Answerer = { readonly [Q in Question]?: () => Answers[Q] | Promise<Answers[Q]> };
 
-/** Asks a child process that runs {@link serve}. */
+/** Asks a child process that runs `serve`. */
 export async function ask<Q extends Question>(child: ChildProcess, question: Q, id: number): Promise<Answers[Q]> {
   return new Promise((resolve, reject) => {
     const end = (): void => {
@@ -76,15 +78,4 @@ export async function ask<Q extends Question>(child: ChildProcess, question: Q, 
     child.once("exit", onExit);
     child.send({ id, question });
   });
-}
-
-/** In the child: hears the plan, tells when it runs, and answers from then on. The process ends with its parent's interest. */
-export async function serve<Plan>(start: (plan: Plan) => Promise<Answerer>): Promise<void> {
-  process.once("disconnect", () => process.exit());
-  const plan = await new Promise<Plan>((resolve) => process.once("message", resolve));
-  const answers = await start(plan);
-  process.on("message", ({ id, question }: { readonly id: number; readonly question: Question }) => {
-    void Promise.resolve(answers[question]?.()).then((answer) => process.send?.({ id, answer }));
-  });
-  process.send?.({ id: 0 });
 }

@@ -13,13 +13,7 @@ import {
   stableByOthers,
   status,
   viewChange,
-  type Scripted,
 } from "./scripted.ts";
-
-function installed(core: Scripted, sequence: number, name: string): void {
-  const { run } = core.core.inspect();
-  core.step({ kind: "installed", run, sequence: at(sequence), digest: digestOf(name), sessions: [] });
-}
 
 test("a CHECKPOINT of ours rests on its record", (t) => {
   const core = executedTo(4);
@@ -126,7 +120,7 @@ test("with the state of the checkpoint a replica goes on from there", (t) => {
   core.votes("prepare", 5, "batch 5", 1, 2);
   core.votes("commit", 5, "batch 5", 1, 2);
   core.pass(1_000);
-  installed(core, 4, "root");
+  core.installed(4, "root");
   t.deepEqual(
     core.of("execute").map(({ sequence, run }) => [sequence, run]),
     [[at(5), 1 as Run]],
@@ -141,7 +135,7 @@ test("who has installed a state and knows that f+1 others are further asks them 
     for (const from of further) core.control(from, status({ lastExecuted: at(6), lowWatermark: at(4) }));
     stableByOthers(core, 4, "root");
     core.pass(1_000);
-    installed(core, 4, "root");
+    core.installed(4, "root");
     core.pass(1_000);
     t.is(core.sent("status").length > 0, further.length > 1);
   }
@@ -184,7 +178,7 @@ test("results of execution from before the state was fetched are ignored", (t) =
   core.step({ kind: "executed", run: 0 as Run, through: at(5), sessions });
   t.deepEqual(core.ignored(), ["staleRun"]);
   t.is(core.of("reply").length, 0);
-  installed(core, 4, "theirs");
+  core.installed(4, "theirs");
   t.deepEqual(
     core.of("execute").map(({ sequence, run }) => [sequence, run]),
     [[at(5), 1 as Run]],
@@ -225,7 +219,7 @@ for (const order of ["after", "before"] as const) {
     t.is(core.of("halt").length, 0);
     core.commitBatch(5, "batch 5");
     t.is(core.core.inspect().lastExecuted, at(4), "nothing is executed on a false state");
-    installed(core, 4, "theirs");
+    core.installed(4, "theirs");
     t.deepEqual(
       core.of("execute").map(({ sequence }) => sequence),
       [at(5)],
@@ -305,7 +299,7 @@ test("a primary that gets the state in time goes on", (t) => {
   for (const from of [1, 2, 3]) core.checkpoint(from, 4, "root");
   core.request(bundle("a"));
   core.pass(1_000);
-  installed(core, 4, "root");
+  core.installed(4, "root");
   t.deepEqual(
     core.of("assemble").map(({ sequence, bundles }) => [sequence, bundles]),
     [[at(5), [digestOf("a")]]],

@@ -263,8 +263,7 @@ test("own-17: a state that was installed is where the next process starts, whate
   const before = executedTo(1);
   stableByOthers(before, 4, "root");
   before.pass(1_000);
-  const { run } = before.core.inspect();
-  before.step({ kind: "installed", run, sequence: at(4), digest: digestOf("root"), sessions: [] });
+  before.installed(4, "root");
   const core = before.restarted({ snapshot: 4 });
   t.deepEqual([core.core.inspect().lastExecuted, executing(core)], [at(4), []]);
   core.control(1, status());

@@ -235,6 +235,13 @@ export class Scripted {
     return this.step({ kind: "checkpointed", run: this.core.inspect().run, sequence: sequence as Sequence, digest });
   }
 
+  /** The state of the root `name` at `sequence` is in place of ours. */
+  installed(sequence: number, name: string): readonly Action[] {
+    const { run } = this.core.inspect();
+    const digest = digestOf(name);
+    return this.step({ kind: "installed", run, sequence: sequence as Sequence, digest, sessions: [] });
+  }
+
   /** Replica `from` signed the root `name` at `sequence`. */
   checkpoint(from: number, sequence: number, name: string): readonly Action[] {
     return this.control(from, { type: "checkpoint", sequence: sequence as Sequence, digest: digestOf(name) });
@@ -317,4 +324,11 @@ export function executedTo(last: number, core = backup()): Scripted {
 /** Replicas 0, 1 and 2 signed the root `name` at `sequence`. */
 export function stableByOthers(core: Scripted, sequence: number, name: string): void {
   for (const from of [0, 1, 2]) core.checkpoint(from, sequence, name);
+}
+
+/** A backup whose timer expires: replica 3, told of a request that the primary never proposes. */
+export function expired(core = backup()): Scripted {
+  core.request(bundle("waiting", { client: "impatient" }));
+  core.pass(OPTIONS.viewChangeTimeoutMs);
+  return core;
 }

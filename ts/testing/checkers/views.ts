@@ -1,4 +1,5 @@
 import { quorumOf, type Checker, type Observation, type Setting } from "../history.ts";
+import { placeOf } from "./vote-places.ts";
 
 /** Invariant 7: an honest replica sends one VIEW-CHANGE per view that it asks for, and one NEW-VIEW per view of its own. */
 export class OneWordPerView implements Checker {
@@ -79,9 +80,9 @@ export class ViewsLeftForGood implements Checker {
   private vote({ replica, vote }: Extract<Observation, { kind: "emitted" }>): string | undefined {
     const { type, view, sequence } = vote;
     if (type === "checkpoint" || type === "decided") return undefined;
-    const key = `${replica}/${type}/${view}/${sequence}`;
-    if (this.made.has(key)) return undefined;
-    this.made.add(key);
+    const place = placeOf(replica, vote);
+    if (this.made.has(place)) return undefined;
+    this.made.add(place);
     const entered = this.entered.get(replica) ?? 0;
     if (view !== entered)
       return `replica ${replica} voted ${type} at ${sequence} in view ${view}, and is in ${entered}`;

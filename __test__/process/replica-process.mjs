@@ -2,27 +2,33 @@
 import { join } from "node:path";
 import { ByzantineNode } from "../../dist/index.js";
 import { totals } from "./machine.mjs";
-import { serve, type Account, type Answerer, type ReplicaPlan, type SeenEvent } from "./questions.ts";
+import { serve } from "./serve.mjs";
 
 /** Where the recordings of replicas that stopped themselves are kept, if anywhere. */
 const RECORDINGS = process.env["BYZANTINE_RECORDINGS"];
-const EVENTS = ["viewChange", "checkpoint", "stateTransfer", "peer", "evidence", "diverged", "fatal"] as const;
+const EVENTS = ["viewChange", "checkpoint", "stateTransfer", "peer", "evidence", "diverged", "fatal"];
 
-async function start({ cluster, me, key, recorded }: ReplicaPlan): Promise<Answerer> {
+function durabilityOf({ cluster, me, dataDir }) {
+  if (dataDir !== undefined) return { durability: "fsync", dataDir };
+  if (RECORDINGS === undefined) return { durability: "none" };
+  return { durability: "none", dataDir: join(RECORDINGS, `${cluster.clusterId.slice(0, 8)}-${me}`) };
+}
+
+async function start(plan) {
+  const { cluster, me, key, recorded } = plan;
   const { formatVersion: _, reads: __, ...shared } = cluster;
   const node = new ByzantineNode({
     ...shared,
-    nodeId: cluster.nodes[me]!.nodeId,
+    ...durabilityOf(plan),
+    nodeId: cluster.nodes[me].nodeId,
     key,
     stateMachine: new URL("./machine.mjs", import.meta.url),
-    durability: "none",
     flightRecorder: recorded,
-    ...(RECORDINGS === undefined ? {} : { dataDir: join(RECORDINGS, `${cluster.clusterId.slice(0, 8)}-${me}`) }),
   });
-  const executed = new Map<number, { digest: string; operations: number }>();
-  const gaps: { from: number; to: number }[] = [];
-  const events: SeenEvent[] = [];
-  for (const name of EVENTS) node.on(name, (payload: unknown) => events.push({ name, payload } as SeenEvent));
+  const executed = new Map();
+  const gaps = [];
+  const events = [];
+  for (const name of EVENTS) node.on(name, (payload) => events.push({ name, payload }));
   node.on("fatal", (event) => console.error(`${node.nodeId} stopped itself: ${JSON.stringify(event)}`));
   if (recorded) {
     node.onCommit((commit) => {
@@ -40,7 +46,7 @@ async function start({ cluster, me, key, recorded }: ReplicaPlan): Promise<Answe
       const total = sequence === after ? totals.answer("total", answer) : Number.NaN;
       return { sequence, digest, total };
     },
-    account: async (): Promise<Account> => ({ executed, gaps, events, evidence: await node.evidence() }),
+    account: async () => ({ executed, gaps, events, evidence: await node.evidence() }),
     recording: async () => node.flightRecording(),
     shutdown: async () => node.shutdown(),
     cpuMs: () => {
