@@ -168,6 +168,8 @@ export class ViewSteps implements Checker {
       }
       case "handOver":
         if (view % n === replica || this.words.has(`${replica}/${view % n}/${view + 1}`)) return undefined;
+        // A primary that stands still itself complains about its own view.
+        if (this.complaints.get(`${replica}/${view}`)?.has(view % n) === true) return undefined;
         return "which its primary has not asked for";
       case "complaints": {
         const complaints = this.complaints.get(`${replica}/${view}`)?.size ?? 0;
