@@ -13,6 +13,7 @@ export {
 } from "./codec/cluster.ts";
 export { ByzantineError, type ErrorCode, type Executed } from "./errors.ts";
 export { ByzantineNode } from "./node/byzantine-node.ts";
+export { initDataDir } from "./node/data-dir.ts";
 export type { CommitListener } from "./node/commit-stream.ts";
 export type { ByzantineNodeOptions, ExecutionPlace } from "./node/options.ts";
 export { QuicTransportLayer, type TransportMessage } from "./node/quic-transport-layer.ts";
@@ -26,7 +27,7 @@ export type {
   StateTransferEvent,
 } from "./node/thread-messages.ts";
 export { MessageCrypto } from "./node/message-crypto.ts";
-export type { NodeMetrics, Percentiles, PeerMetrics } from "./observability/metrics.ts";
+export type { JournalMetrics, NodeMetrics, Percentiles, PeerMetrics } from "./observability/metrics.ts";
 export { CheckpointManager } from "./protocol/checkpoint-manager.ts";
 export { ConsensusProtocol } from "./protocol/consensus-protocol.ts";
 export type * from "./protocol/messages.ts";

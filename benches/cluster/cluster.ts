@@ -1,11 +1,11 @@
 /** Four replica processes and a client on loopback, for the benchmarks. */
 import { fork, spawnSync, type ChildProcess } from "node:child_process";
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { freeBasePort } from "../../__test__/process/ports.ts";
-import { ByzantineClient } from "../../dist/index.js";
+import { ByzantineClient, type NodeMetrics } from "../../dist/index.js";
 
 const CLI = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
 const REPLICA = fileURLToPath(new URL("./replica.mjs", import.meta.url));
@@ -20,6 +20,8 @@ export interface Sample {
   readonly batches: number;
   readonly operations: number;
   readonly broadcastMs: { readonly p50: number; readonly p95: number; readonly p99: number };
+  /** Undefined where nothing is durable. */
+  readonly journal: NodeMetrics["journal"];
 }
 
 export class BenchCluster implements AsyncDisposable {
@@ -34,14 +36,18 @@ export class BenchCluster implements AsyncDisposable {
     this.client = client;
   }
 
-  static async start(n: number): Promise<BenchCluster> {
-    const directory = mkdtempSync(join(tmpdir(), "byzantine-bench-"));
+  /** @param parent Where the data directories lie: on the disk that is measured. */
+  static async start(n: number, durability: "fsync" | "none" = "none", parent = tmpdir()): Promise<BenchCluster> {
+    const directory = mkdtempSync(join(parent, "byzantine-bench-"));
     const port = String(await freeBasePort(n));
     const init = spawnSync(process.execPath, [CLI, "init", "-n", String(n), "--base-port", port, directory]);
     if (init.status !== 0) throw new Error(String(init.stderr));
-    const children = readdirSync(join(directory, "nodes")).map((id) =>
-      fork(REPLICA, [join(directory, "nodes", id, "node.json")], { execArgv: ["--no-warnings"] }),
-    );
+    const files = readdirSync(join(directory, "nodes")).map((id) => join(directory, "nodes", id, "node.json"));
+    for (const file of files) {
+      const options = JSON.parse(readFileSync(file, "utf8")) as object;
+      writeFileSync(file, JSON.stringify({ ...options, durability }));
+    }
+    const children = files.map((file) => fork(REPLICA, [file], { execArgv: ["--no-warnings"] }));
     await Promise.all(children.map(async (child) => new Promise((resolve) => child.once("message", resolve))));
     const client = await ByzantineClient.connect(join(directory, "client", "client.json"));
     return new BenchCluster(directory, children, client);

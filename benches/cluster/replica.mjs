@@ -31,6 +31,7 @@ process.on("message", async ({ id, ask }) => {
     batches: metrics.batchesExecuted,
     operations: metrics.operationsExecuted,
     broadcastMs: metrics.broadcastMs,
+    journal: metrics.journal,
   });
 });
 process.once("disconnect", () => void node.shutdown());
