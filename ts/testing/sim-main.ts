@@ -1,12 +1,8 @@
-/**
- * `npm run sim -- --seeds 2000 | --minutes 30 | --seed S | --trace FILE [--from S] [--json] [--workers N] [--no-shrink]
- * [--verbose]
- * [--set NAME=VALUE]`: runs the simulator. The exit code is 1 on a violation or on a required situation that never came up.
- */
+/** `npm run sim`: runs the simulator; `sim-arguments.ts` says how it is asked. */
 import { readFileSync } from "node:fs";
 import { isMainThread, parentPort, Worker } from "node:worker_threads";
-import { parseArgs } from "node:util";
 import type { SimOptions } from "./options.ts";
+import { readArguments, USAGE, type Arguments } from "./sim-arguments.ts";
 import { planOf, runPlan, storeWorld } from "./simulate.ts";
 import {
   addTally,
@@ -22,57 +18,6 @@ import { parseTrace } from "./trace-file.ts";
 /** Seeds that a worker runs before it reports. */
 const CHUNK = 25;
 const PROGRESS_EVERY_MS = 5_000;
-const DEFAULT_SEEDS = 200;
-
-interface Arguments {
-  readonly seeds: number;
-  readonly minutes: number | undefined;
-  readonly seed: bigint | undefined;
-  readonly trace: string | undefined;
-  readonly from: bigint;
-  readonly json: boolean;
-  readonly workers: number;
-  readonly shrink: boolean;
-  readonly verbose: boolean;
-  readonly given: Partial<SimOptions>;
-}
-
-function readArguments(): Arguments {
-  const { values } = parseArgs({
-    options: {
-      seeds: { type: "string" },
-      minutes: { type: "string" },
-      seed: { type: "string" },
-      trace: { type: "string" },
-      from: { type: "string" },
-      json: { type: "boolean", default: false },
-      workers: { type: "string", default: "1" },
-      "no-shrink": { type: "boolean", default: false },
-      verbose: { type: "boolean", default: false },
-      set: { type: "string", multiple: true, default: [] },
-    },
-  });
-  const given = Object.fromEntries(
-    values.set.map((pair) => {
-      const [name = "", value = ""] = pair.split("=", 2);
-      return [name, JSON.parse(value) as unknown];
-    }),
-  ) as Partial<SimOptions>;
-  return {
-    seeds: Number(values.seeds ?? DEFAULT_SEEDS),
-    minutes: values.minutes === undefined ? undefined : Number(values.minutes),
-    seed: values.seed === undefined ? undefined : BigInt(values.seed),
-    trace: values.trace,
-    // Fresh seeds every time, unless asked otherwise: old ones have been clean before.
-    from: values.from === undefined ? BigInt(Date.now()) * 1_000_000n : BigInt(values.from),
-    json: values.json,
-    workers: Math.max(1, Number(values.workers)),
-    shrink: !values["no-shrink"],
-    verbose: values.verbose,
-    given,
-  };
-}
-
 /** One seed or one trace, in full. */
 function runOne(options: Arguments): number {
   const plan =
@@ -176,10 +121,22 @@ function report(total: Tally, options: Arguments, elapsedMs: number): number {
   return failures.length > 0 || missed.length > 0 ? 1 : 0;
 }
 
+async function main(): Promise<number> {
+  const asked = readArguments(process.argv.slice(2));
+  if (typeof asked === "string") {
+    console.error(`${asked}\n\n${USAGE}`);
+    return 2;
+  }
+  if (asked === undefined) {
+    console.log(USAGE);
+    return 0;
+  }
+  const one = asked.seed !== undefined || asked.trace !== undefined;
+  return one ? runOne(asked) : runMany(asked);
+}
+
 if (isMainThread) {
-  const options = readArguments();
-  const one = options.seed !== undefined || options.trace !== undefined;
-  process.exitCode = one ? runOne(options) : await runMany(options);
+  process.exitCode = await main();
 } else {
   parentPort?.on("message", (range: SeedRange) => parentPort?.postMessage(runRange(range), []));
 }
