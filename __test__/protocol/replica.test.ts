@@ -163,6 +163,22 @@ test("a full pool answers BUSY and keeps nothing", (t) => {
   t.deepEqual(core.core.room(), { bundles: 0, bytes: 100_000 - 8 * 200 });
 });
 
+test("a bundle that a proposal brought when the pool had no room is waited for once its client asks again", (t) => {
+  const core = backup({ poolBundlesMax: 8 });
+  const second = bundle("second", { firstSequence: 2 });
+  const watched = (): unknown => [...core.core.inspect().suspicion.clients.values()].map(({ waiting }) => [...waiting]);
+  core.request(bundle("first"));
+  core.propose(1, "with second", ["second"]);
+  core.request(second, 0);
+  t.is(core.sent("prepare").length, 1, "the body is kept, as the proposal names it");
+  core.request(second, undefined, true);
+  t.deepEqual(watched(), [[digestOf("first")]], "there is no room yet");
+  core.propose(2, "with first", ["first"]);
+  core.request(second, undefined, true);
+  t.deepEqual(watched(), [[digestOf("first"), digestOf("second")]]);
+  t.is(core.core.inspect().queues.size, 0, "it needs no proposal");
+});
+
 test("one client cannot fill the pool", (t) => {
   const core = backup({ poolBundlesMax: 64 });
   for (let i = 0; i < 9; i++) core.request(bundle(`flood ${i}`, { firstSequence: i + 1 }));

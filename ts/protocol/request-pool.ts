@@ -49,7 +49,9 @@ export class RequestPool {
   onRequest(bundle: BundleRef, from: ReplicaId | undefined): boolean {
     const { state } = this.#context;
     if (isExecuted(state, bundle)) return this.#onExecutedBefore(bundle, from);
-    if (state.bundles.has(bundle.digest)) {
+    const known = state.bundles.get(bundle.digest);
+    if (known !== undefined) {
+      if (known.crowded && this.#fits(bundle, from)) this.#admit(known);
       this.#context.ignore("duplicateRequest", from);
       return false;
     }
@@ -59,10 +61,10 @@ export class RequestPool {
         this.#refuse(bundle, from);
         return false;
       }
-      this.#hold(bundle, false);
+      this.#hold(bundle).crowded = true;
       return true;
     }
-    this.#hold(bundle, true);
+    this.#admit(this.#hold(bundle));
     if (from === undefined && !this.#context.isPrimary()) this.#forwardLater(bundle.digest, 0);
     return true;
   }
@@ -182,10 +184,7 @@ export class RequestPool {
 
   /** Bodies that a restart found stored; they are kept as far as something names them. */
   restore(bundles: readonly BundleRef[]): void {
-    const since = activeTime(this.#context);
-    for (const ref of bundles) {
-      this.#context.state.bundles.set(ref.digest, { ref, pooled: false, proposed: false, forwarded: false, since });
-    }
+    for (const ref of bundles) this.#hold(ref);
   }
 
   /** These were prepared before a restart, so somebody may have been answered: they wait for their execution like any other. */
@@ -193,7 +192,7 @@ export class RequestPool {
     const { state } = this.#context;
     for (const digest of bundles) {
       const held = state.bundles.get(digest);
-      if (held !== undefined && !held.pooled && !isExecuted(state, held.ref)) this.#hold(held.ref, true);
+      if (held !== undefined && !held.pooled && !isExecuted(state, held.ref)) this.#admit(this.#hold(held.ref));
     }
   }
 
@@ -295,7 +294,7 @@ export class RequestPool {
     this.#context.ignore("duplicateRequest", from);
     if (state.bundles.has(bundle.digest)) return false;
     if (state.uses.has(bundle.digest)) {
-      this.#hold(bundle, false);
+      this.#hold(bundle);
       return true;
     }
     this.#context.emit({ kind: "release", bundles: [bundle.digest] });
@@ -317,19 +316,27 @@ export class RequestPool {
     else this.#context.emit({ kind: "release", bundles: [bundle.digest] });
   }
 
-  #hold(bundle: BundleRef, pooled: boolean): void {
+  #hold(ref: BundleRef): HeldBundle {
     const { state } = this.#context;
-    const proposed = state.uses.has(bundle.digest);
-    const since = activeTime(this.#context);
-    const held = { ref: bundle, pooled, proposed, forwarded: false, since };
-    state.bundles.set(bundle.digest, held);
-    if (!pooled) return;
+    const proposed = state.uses.has(ref.digest);
+    const held = { ref, pooled: false, crowded: false, proposed, forwarded: false, since: activeTime(this.#context) };
+    state.bundles.set(ref.digest, held);
+    return held;
+  }
+
+  /** From now on it waits for its execution, and the primary is watched for it. */
+  #admit(held: HeldBundle): void {
+    const { state } = this.#context;
+    const { ref } = held;
+    held.pooled = true;
+    held.crowded = false;
+    held.since = activeTime(this.#context);
     state.pooledBundles += 1;
-    state.pooledBytes += bundle.bytes;
-    const ofSession = state.pooledBySession.get(bundle.session) ?? new Set();
-    state.pooledBySession.set(bundle.session, ofSession.add(bundle.digest));
+    state.pooledBytes += ref.bytes;
+    const ofSession = state.pooledBySession.get(ref.session) ?? new Set();
+    state.pooledBySession.set(ref.session, ofSession.add(ref.digest));
     this.#watch(held);
-    if (!proposed) this.#enqueue(held);
+    if (!held.proposed) this.#enqueue(held);
   }
 
   #enqueue({ ref }: HeldBundle): void {
@@ -355,6 +362,7 @@ export class RequestPool {
   #finish(digest: Digest): void {
     const { state } = this.#context;
     const held = state.bundles.get(digest);
+    if (held !== undefined) held.crowded = false;
     if (held === undefined || !held.pooled) return;
     this.#unwatch(held);
     held.pooled = false;

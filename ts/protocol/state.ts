@@ -84,6 +84,8 @@ export interface HeldBundle {
   readonly ref: BundleRef;
   /** Waits for its execution. */
   pooled: boolean;
+  /** Named by a proposal that came when the pool was full: nobody is watched for it until its client asks again. */
+  crowded: boolean;
   /** Proposed by us, or named by an accepted proposal, in the current view. */
   proposed: boolean;
   /** Handed to the primary of the current view by us. */
