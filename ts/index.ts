@@ -33,6 +33,13 @@ export { ConsensusProtocol } from "./protocol/consensus-protocol.ts";
 export type * from "./protocol/messages.ts";
 export { ViewManager } from "./protocol/view-manager.ts";
 export { defineStateMachine } from "./state/define.ts";
-export type { OperationContext, Range, ReadonlyStateView, StateMachine, StateView } from "./state/interfaces.ts";
+export type {
+  OpaqueStateMachine,
+  OperationContext,
+  Range,
+  ReadonlyStateView,
+  StateMachine,
+  StateView,
+} from "./state/interfaces.ts";
 export { OperationError } from "./state/operation-error.ts";
 export { ReplicatedMap } from "./state/replicated-map.ts";

@@ -5,7 +5,7 @@ import type { ExecutionCommand, ExecutionHost, ExecutionOutcome } from "../../di
 import { RemoteExecution, serveExecution } from "../../dist/node/execution-port.js";
 import { ZERO_DIGEST, type Sequence } from "../../dist/protocol/types.js";
 
-type Host = Pick<ExecutionHost, "busy" | "deadline" | "take" | "work">;
+type Host = Pick<ExecutionHost, "busy" | "deadline" | "take" | "work" | "close">;
 
 const outcome: ExecutionOutcome = {
   kind: "inspected",
@@ -47,6 +47,7 @@ test("execution elsewhere goes on as long as it is busy, and comes back by itsel
       return due;
     },
     take: (given) => taken.push(given),
+    close: async () => {},
     work: (outcomes) => {
       if (slices < 3) {
         slices++;

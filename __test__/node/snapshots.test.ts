@@ -64,12 +64,13 @@ class Process {
 
 function directory(t: ExecutionContext): string {
   const dir = mkdtempSync(join(tmpdir(), "byzantine-snapshots-"));
-  t.teardown(() => rmSync(dir, { recursive: true, force: true }));
+  // A thread of the addon may still be writing.
+  t.teardown(() => rmSync(dir, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 }));
   initDataDir(dir, OWNER, false);
   return dir;
 }
 
-const files = (dir: string): string[] => readdirSync(dir).filter((name) => name.startsWith("snapshot-"));
+const files = (dir: string): string[] => readdirSync(dir).filter((name) => /^snapshot-.*\.state$/u.test(name));
 
 test("the certified state is durable beside execution, and the next process goes on from it", async (t) => {
   const dir = directory(t);

@@ -8,7 +8,7 @@ import type { ClusterConfig } from "../codec/cluster.ts";
 import { ByzantineError } from "../errors.ts";
 import { wakeReactor } from "../native/native.ts";
 import type { NodeMetrics } from "../observability/metrics.ts";
-import type { StateMachine } from "../state/interfaces.ts";
+import type { OpaqueStateMachine, StateMachine } from "../state/interfaces.ts";
 import { CommitStream, type CommitListener } from "./commit-stream.ts";
 import type { Evidence } from "./evidence.ts";
 import type { ExecutionHost, StateInspection } from "./execution-host.ts";
@@ -34,6 +34,8 @@ interface RunningThread {
   readonly worker: Worker;
   readonly wakeHandle: number;
   readonly port: number;
+  /** What executes on this thread. */
+  readonly host: ExecutionHost | undefined;
   /** Resolves when it has ended, for whatever reason. */
   readonly ended: Promise<void>;
 }
@@ -112,7 +114,7 @@ export class ByzantineNode extends EventEmitter<NodeEvents> implements AsyncDisp
     }
   }
 
-  /** Ends the replica and its own client; afterwards the process can exit by itself. Idempotent. */
+  /** Ends the replica, its own client and what is executed on this thread; afterwards the process can exit by itself. Idempotent. */
   async shutdown(): Promise<void> {
     if (this.#lifecycle.status === "closing") return this.#lifecycle.done;
     const done = this.#stop();
@@ -215,6 +217,8 @@ export class ByzantineNode extends EventEmitter<NodeEvents> implements AsyncDisp
 
   async #start(): Promise<void> {
     const { cluster, execution, durability, dataDir } = this.#options;
+    const host = execution === "caller" ? this.#host() : undefined;
+    await host?.prepare();
     const disclaim = durability === "none" ? await claimIncarnation(dataDir, cluster) : undefined;
     if (durability === "none") {
       process.emitWarning('durability "none": nothing survives this process, and a restart counts as a wiped disk', {
@@ -222,8 +226,7 @@ export class ByzantineNode extends EventEmitter<NodeEvents> implements AsyncDisp
         code: "BYZANTINE_NOT_DURABLE",
       });
     }
-    const channel = execution === "caller" ? new MessageChannel() : undefined;
-    const host = channel === undefined ? undefined : this.#host();
+    const channel = host && new MessageChannel();
     const caller = channel && host && { port: channel.port2, start: host.start };
     const worker = new Worker(new URL("./thread.js", import.meta.url), {
       workerData: this.#threadData(caller),
@@ -237,7 +240,7 @@ export class ByzantineNode extends EventEmitter<NodeEvents> implements AsyncDisp
         serveExecution(channel.port1, host, () => wakeReactor(ready.wakeHandle));
         channel.port1.unref();
       }
-      this.#thread = { worker, ended, ...ready };
+      this.#thread = { worker, ended, host, ...ready };
     } catch (error) {
       channel?.port1.close();
       await worker.terminate();
@@ -275,7 +278,7 @@ export class ByzantineNode extends EventEmitter<NodeEvents> implements AsyncDisp
   /** Executes on this thread. */
   #host(): ExecutionHost {
     const { cluster, me, stateMachine } = this.#options;
-    return hostFor(stateMachine as StateMachine, cluster, me, this.#journalDir());
+    return hostFor(stateMachine as StateMachine | OpaqueStateMachine, cluster, me, this.#journalDir());
   }
 
   #journalDir(): string | undefined {
@@ -310,12 +313,13 @@ export class ByzantineNode extends EventEmitter<NodeEvents> implements AsyncDisp
     await (await this.#client?.catch(() => undefined))?.close();
     this.#commits.close();
     if (this.#thread === undefined) return;
-    const { worker, wakeHandle, ended } = this.#thread;
+    const { worker, wakeHandle, ended, host } = this.#thread;
     worker.postMessage({ type: "shutdown" } satisfies ToThread);
     wakeReactor(wakeHandle);
     const timer = setTimeout(() => void worker.terminate(), SHUTDOWN_MS);
     await ended;
     clearTimeout(timer);
+    await host?.close();
   }
 
   #onMessage(message: FromThread): void {

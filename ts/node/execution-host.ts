@@ -1,8 +1,9 @@
 /**
  * Runs the state machine, wherever it lives: in the ordering thread, in a worker, or on the user's thread. Commands come in
- * the order in which the core gave them; each is answered by outcomes in the same order.
+ * the order in which the core gave them; each is answered by outcomes in the same order, also where opaque state makes one wait.
  */
 import { hexOf } from "../codec/digest.ts";
+import { ByzantineError } from "../errors.ts";
 import type { SessionChanges, SessionSummary } from "../protocol/core.ts";
 import type { ResultEntry, StateFetch, StateNodes } from "../protocol/messages.ts";
 import type {
@@ -16,17 +17,22 @@ import type {
   SessionId,
   View,
 } from "../protocol/types.ts";
-import type { BundleReply, ExecutedOperation } from "../state/batch-record.ts";
+import type { BundleReply, ExecutedBatch, ExecutedOperation } from "../state/batch-record.ts";
 import type { Batch, Executor } from "../state/executor.ts";
 import type { Hasher } from "../state/interfaces.ts";
+import type { OperationResult } from "../state/operation.ts";
 import type { MapVersion } from "../state/replicated-map.ts";
 import { StateExchange } from "../state/transfer/state-exchange.ts";
 import type { ExchangeOutput, Installation } from "../state/transfer/state-exchange.ts";
+import { CommandQueue, type QueuedCommand, type RestoreCommand } from "./command-queue.ts";
 import type { Snapshots } from "./snapshots.ts";
 
 type InstalledOutput = Extract<ExchangeOutput, { kind: "installed" }>;
+type BatchCommand = Extract<ExecutionCommand, { kind: "batch" }>;
 
 export type ExecutionCommand =
+  /** Brings opaque state to that which the process starts from. The first command, where it has such a state and may. */
+  | { readonly kind: "begin" }
   | {
       readonly kind: "batch";
       readonly run: Run;
@@ -110,24 +116,36 @@ export interface ExecutionHostOptions {
 export interface ExecutionStart {
   readonly sequence: Sequence;
   readonly sessions: readonly SessionSummary[];
+  /** The last sequence that opaque state has applied, before it is brought to `sequence`; undefined where there is none. */
+  readonly lastApplied: number | undefined;
 }
 
 export class ExecutionHost {
   readonly #executor: Executor;
   readonly #states: StateExchange;
   readonly #snapshots: Snapshots | undefined;
+  #lastApplied: number | undefined;
+  readonly #queue = new CommandQueue({
+    perform: (command, outcomes) => this.#perform(command, outcomes),
+    fail: (error, outcomes) => this.#fail(error, outcomes),
+  });
+  /** What is executed or restored now, or was last. */
+  #current: { readonly run: Run; readonly sequence: Sequence };
   /** Checkpoints whose root is being computed, oldest first. */
   #hashing: { readonly run: Run; readonly sequence: Sequence }[] = [];
   /** What the core may ask for once more, since it ends a run before it has taken all of its results. */
   readonly #results = new Map<Sequence, ExecutedOutcome>();
   /** The run that awaits a state. */
   #installing = -1;
+  /** The run that asked for what was replaced meanwhile. */
+  #crossed = -1;
   #failed = false;
   /** The last stable checkpoint, until its state is written down. */
   #certified: { readonly sequence: Sequence; readonly digest: Digest } | undefined;
 
   constructor(executor: Executor, { hasher, sources, snapshots }: ExecutionHostOptions) {
     this.#executor = executor;
+    this.#current = { run: 0 as Run, sequence: executor.lastExecuted };
     this.#snapshots = snapshots;
     this.#states = new StateExchange({ executor, hasher, sources });
   }
@@ -135,7 +153,17 @@ export class ExecutionHost {
   /** Whether {@link work} has something left to do now. */
   get busy(): boolean {
     const time = now();
-    return this.#hashing.length > 0 || this.#states.ready(time) || this.#snapshots?.ready(time) === true;
+    if (this.#queue.settled || this.#hashing.length > 0) return true;
+    return this.#states.ready(time) || this.#snapshots?.ready(time) === true;
+  }
+
+  /** Whether it waits for user code; {@link onSettled} says when there is something to do again. */
+  get awaiting(): boolean {
+    return this.#queue.awaiting;
+  }
+
+  set onSettled(listener: () => void) {
+    this.#queue.onSettled = listener;
   }
 
   /** When {@link work} is due although nothing happens, by this thread's `performance.now()`. */
@@ -144,14 +172,42 @@ export class ExecutionHost {
     return due === Infinity ? undefined : due;
   }
 
+  /** Asks opaque state how far it is: before {@link start}. @throws ByzantineError `INVALID_CONFIG` where it cannot tell. */
+  async prepare(): Promise<void> {
+    try {
+      this.#lastApplied = await this.#executor.opaque?.lastApplied();
+    } catch (error) {
+      throw new ByzantineError("INVALID_CONFIG", `stateMachine: ${String(error)}`, { field: "stateMachine" }, error);
+    }
+  }
+
   /** Before anything is executed. */
   get start(): ExecutionStart {
-    return { sequence: this.#executor.lastExecuted, sessions: this.#executor.sessions() };
+    const { lastExecuted } = this.#executor;
+    return { sequence: lastExecuted, sessions: this.#executor.sessions(), lastApplied: this.#lastApplied };
+  }
+
+  /** Nothing more is executed. Resolves when user code that is under way has ended. */
+  async close(): Promise<void> {
+    this.#failed = true;
+    this.#queue.clear();
+    return this.#queue.idle;
   }
 
   take(command: ExecutionCommand, outcomes: ExecutionOutcome[]): void {
+    // Peers are not kept waiting by what is executed: they ask for versions that are frozen.
+    const ofPeer = command.kind === "stateFetch" || command.kind === "stateNodes";
+    if (ofPeer) this.#perform(command, outcomes);
+    else this.#queue.take(command, outcomes);
+  }
+
+  #perform(command: QueuedCommand, outcomes: ExecutionOutcome[]): void {
     if (this.#failed) return;
     switch (command.kind) {
+      case "begin":
+        return this.#onBegin();
+      case "restore":
+        return this.#onRestore(command);
       case "batch":
         return this.#onBatch(command, outcomes);
       case "checkpoint":
@@ -177,12 +233,13 @@ export class ExecutionHost {
         return;
       }
       case "inspect":
-        outcomes.push({ kind: "inspected", id: command.id, inspection: this.#inspect(command.question) });
+        return this.#onInspect(command.id, command.question, outcomes);
     }
   }
 
   /** One slice of what is not urgent: the root of the oldest frozen version, and state transfer. */
   work(outcomes: ExecutionOutcome[]): void {
+    this.#queue.collect(outcomes);
     this.#hash(outcomes);
     const time = now();
     const deadline = this.#states.deadline(time);
@@ -216,10 +273,11 @@ export class ExecutionHost {
     if (this.#executor.root(sequence) === digest) this.#save(sequence, digest, version);
   }
 
-  #onInstalled({ sequence, digest }: InstalledOutput, outcomes: ExecutionOutcome[]): void {
+  #onInstalled({ run, sequence, digest }: InstalledOutput, outcomes: ExecutionOutcome[]): void {
     this.#results.clear();
     if (this.#snapshots === undefined) outcomes.push({ kind: "snapshotted", sequence });
     else this.#save(sequence, digest, this.#executor.version(sequence));
+    if (this.#executor.opaque !== undefined) this.#queue.takeFirst({ kind: "restore", run, sequence }, outcomes);
   }
 
   /** The tree of a version stays as it is; the executor may let go of the version meanwhile. */
@@ -245,18 +303,31 @@ export class ExecutionHost {
     if (this.#executor.isFrozen(sequence)) this.#hashing.push({ run, sequence });
   }
 
-  #inspect(question: Uint8Array | undefined): StateInspection {
+  #onInspect(id: number, question: Uint8Array | undefined, outcomes: ExecutionOutcome[]): void {
+    const { opaque } = this.#executor;
     const { sequence, digest } = this.#executor.current();
-    return { sequence, digest: hexOf(digest), answer: question === undefined ? undefined : this.#query(question) };
+    const push = (result: OperationResult | undefined, to: ExecutionOutcome[]): void => {
+      const inspection = { sequence, digest: hexOf(digest), answer: result && answerOf(result) };
+      to.push({ kind: "inspected", id, inspection });
+    };
+    if (question === undefined) push(undefined, outcomes);
+    else if (opaque === undefined) push(this.#executor.query(question), outcomes);
+    else this.#queue.wait(opaque.query(question), push);
   }
 
-  #query(question: Uint8Array): StateInspection["answer"] {
-    const { status, result } = this.#executor.query(question);
-    if (status === "ok") return { ok: true, value: result };
-    return { ok: false, message: status === "refused" ? Buffer.from(result).toString("utf8") : "the query failed" };
+  #onBegin(): void {
+    const { opaque, lastExecuted } = this.#executor;
+    if (opaque === undefined || this.#lastApplied === undefined) return;
+    this.#queue.wait(opaque.begin(lastExecuted, this.#lastApplied), () => {});
   }
 
-  #onBatch(command: Extract<ExecutionCommand, { kind: "batch" }>, outcomes: ExecutionOutcome[]): void {
+  #onRestore({ run, sequence }: RestoreCommand): void {
+    this.#current = { run, sequence };
+    const { opaque } = this.#executor;
+    if (opaque !== undefined) this.#queue.wait(opaque.restore(sequence), () => {});
+  }
+
+  #onBatch(command: BatchCommand, outcomes: ExecutionOutcome[]): void {
     const { run, batch, taken } = command;
     if (this.#states.installing) {
       if (run <= this.#installing) return;
@@ -264,29 +335,55 @@ export class ExecutionHost {
     }
     for (const sequence of this.#results.keys()) if (sequence <= taken) this.#results.delete(sequence);
     const known = this.#results.get(batch.sequence);
-    if (known === undefined) this.#execute(command, outcomes);
-    else outcomes.push({ ...known, run, again: true });
+    if (known !== undefined) outcomes.push({ ...known, run, again: true });
+    else if (this.#isOurs(run, batch.sequence)) this.#execute(command, outcomes);
   }
 
-  #execute(
-    { run, batch, wantOperations }: Extract<ExecutionCommand, { kind: "batch" }>,
-    outcomes: ExecutionOutcome[],
-  ): void {
-    const { sequence } = batch;
+  /**
+   * Whether a batch is the next one. A core that chose to replay while its state arrived has asked for what is replaced: nothing
+   * of that run can be executed, and the core asks for a state again when nothing comes.
+   */
+  #isOurs(run: Run, sequence: Sequence): boolean {
+    if (sequence <= this.#executor.lastExecuted) this.#crossed = run;
+    return run !== this.#crossed;
+  }
+
+  #execute(command: BatchCommand, outcomes: ExecutionOutcome[]): void {
+    const { run, batch } = command;
+    this.#current = { run, sequence: batch.sequence };
     try {
-      const { replies, sessions, operations } = this.#executor.execute(batch);
-      this.#snapshots?.executed(batch.bundles.reduce((sum, { payload }) => sum + payload.length, 0));
-      const shown = wantOperations ? operations : [];
-      const outcome = { kind: "executed", run, sequence, replies, sessions, operations: shown, again: false } as const;
-      this.#results.set(sequence, outcome);
-      outcomes.push(outcome);
+      const executed = this.#executor.run(batch);
+      if (executed instanceof Promise) this.#queue.wait(executed, (done, to) => this.#onExecuted(command, done, to));
+      else this.#onExecuted(command, executed, outcomes);
     } catch (error) {
-      // A full stack or memory ends at other places on other machines: this replica stops, the others go on.
-      this.#failed = true;
-      const reason = error instanceof Error ? error.message : String(error);
-      outcomes.push({ kind: "failed", run, sequence, reason });
+      this.#fail(error, outcomes);
     }
   }
+
+  #onExecuted(
+    { run, batch, wantOperations }: BatchCommand,
+    { sequence, replies, sessions, operations }: ExecutedBatch,
+    outcomes: ExecutionOutcome[],
+  ): void {
+    this.#snapshots?.executed(batch.bundles.reduce((sum, { payload }) => sum + payload.length, 0));
+    const shown = wantOperations ? operations : [];
+    const outcome = { kind: "executed", run, sequence, replies, sessions, operations: shown, again: false } as const;
+    this.#results.set(sequence, outcome);
+    outcomes.push(outcome);
+  }
+
+  /** A full stack or memory ends at other places on other machines, opaque state is not undone: this replica stops, the others go on. */
+  #fail(error: unknown, outcomes: ExecutionOutcome[]): void {
+    if (this.#failed) return;
+    this.#failed = true;
+    const reason = error instanceof Error ? error.message : String(error);
+    outcomes.push({ kind: "failed", ...this.#current, reason });
+  }
+}
+
+function answerOf({ status, result }: OperationResult): StateInspection["answer"] {
+  if (status === "ok") return { ok: true, value: result };
+  return { ok: false, message: status === "refused" ? Buffer.from(result).toString("utf8") : "the query failed" };
 }
 
 function now(): Instant {

@@ -12,7 +12,7 @@ export interface ExecutionPort {
   readonly deadline: number | undefined;
 }
 
-/** Short operations: no hop, bounded time per turn. */
+/** Short operations: no hop, bounded time per turn. Between turns promises get their chance, so the reactor does not sleep while one is awaited. */
 export class InlineExecution implements ExecutionPort {
   readonly #host: ExecutionHost;
   readonly #outcomes: ExecutionOutcome[] = [];
@@ -22,7 +22,7 @@ export class InlineExecution implements ExecutionPort {
   }
 
   get busy(): boolean {
-    return this.#host.busy || this.#outcomes.length > 0;
+    return this.#host.busy || this.#host.awaiting || this.#outcomes.length > 0;
   }
 
   get deadline(): number | undefined {
@@ -105,7 +105,12 @@ export function serveExecution(port: MessagePort, host: ExecutionHost, wake: () 
     flush(outcomes);
     work();
   });
-  port.on("close", () => clearTimeout(timer));
+  // Its commands, and the timers of what it waits for, come from the event loop: nobody has to look for it.
+  host.onSettled = work;
+  port.on("close", () => {
+    clearTimeout(timer);
+    void host.close();
+  });
 }
 
 /** What travels to another thread takes the whole memory along that it is a view of. */

@@ -8,6 +8,7 @@ import { failureOf, type ExecutionThreadData, type FromExecutionThread } from ".
 const { cluster, me, module, dataDir, port, wakeHandle } = workerData as ExecutionThreadData;
 try {
   const host = hostFor(await loadStateMachine(module as string), cluster, me, dataDir);
+  await host.prepare();
   serveExecution(port, host, () => wakeReactor(wakeHandle));
   parentPort?.postMessage({ type: "ready", start: host.start } satisfies FromExecutionThread);
 } catch (error) {

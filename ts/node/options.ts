@@ -10,7 +10,8 @@ import {
 import { ByzantineError } from "../errors.ts";
 import { HISTORY_BYTES_MAX, PIPELINE_DEPTH, TIME_BOUND_MS, type ReplicaOptions } from "../protocol/options.ts";
 import type { ReplicaId } from "../protocol/types.ts";
-import type { StateMachine } from "../state/interfaces.ts";
+import type { OpaqueStateMachine, StateMachine } from "../state/interfaces.ts";
+import { missingMethod } from "../state/opaque-state.ts";
 
 /**
  * Where a state machine runs: in the thread that orders (`inline`: short operations), in a worker of its own (`worker`: long
@@ -44,10 +45,10 @@ export interface ByzantineNodeOptions {
   /** Address to listen on; default: the one under which the others reach this node. */
   readonly listen?: { readonly host: string; readonly port: number };
   /**
-   * A module whose default export is a {@link StateMachine} (runs `inline` or in a `worker`), or the object itself (runs on
-   * this thread).
+   * A module whose default export is a {@link StateMachine} or an {@link OpaqueStateMachine} (runs `inline` or in a `worker`), or
+   * the object itself (runs on this thread).
    */
-  readonly stateMachine: URL | StateMachine;
+  readonly stateMachine: URL | StateMachine | OpaqueStateMachine;
   readonly execution?: ExecutionPlace;
   /**
    * Directory of this node's own, marked once by {@link initDataDir} or `byzantine-quic init`. With `durability: "none"` it may be
@@ -74,7 +75,7 @@ export interface ResolvedNode {
   readonly me: ReplicaId;
   readonly key: string;
   readonly listen: { readonly host: string; readonly port: number };
-  readonly stateMachine: URL | StateMachine;
+  readonly stateMachine: URL | StateMachine | OpaqueStateMachine;
   readonly execution: ExecutionPlace;
   readonly dataDir: string | undefined;
   readonly durability: "fsync" | "none";
@@ -138,9 +139,9 @@ function resolveExecution(stateMachine: unknown, execution: unknown): ExecutionP
     if (execution === undefined || execution === "inline" || execution === "worker") return execution ?? "inline";
     throw invalid("execution", '"inline" or "worker" for a state machine given as a module', execution);
   }
-  if (typeof (stateMachine as StateMachine | undefined)?.execute !== "function") {
-    throw invalid("stateMachine", "the URL of a module, or an object with an execute method", typeof stateMachine);
-  }
+  const missing = missingMethod(stateMachine);
+  if (missing !== undefined)
+    throw invalid("stateMachine", `the URL of a module, or an object with a method ${missing}`, typeof stateMachine);
   if (execution === undefined || execution === "caller") return "caller";
   throw invalid("execution", '"caller" for a state machine given as an object', execution);
 }

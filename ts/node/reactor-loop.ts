@@ -46,6 +46,8 @@ export interface LoopParts {
   readonly replica: Pick<ReplicaOptions, "n" | "me">;
   /** Whether records become durable when the journal says so. Otherwise they are forgotten, and acknowledged, at once. */
   readonly durable: boolean;
+  /** Whether what is executed outlives this process by itself, so that the journal must know of it first. */
+  readonly opaque?: boolean;
 }
 
 type TransferOutcome = Extract<
@@ -73,6 +75,8 @@ export class ReactorLoop {
   /** Every record up to here is durable, and the core was told up to `#acknowledged`. */
   #durableThrough = 0 as Lsn;
   #acknowledged = 0 as Lsn;
+  /** The last record that was written. */
+  #written = 0 as Lsn;
   /** The last NEW-VIEW of our own that the addon was given. */
   #ownNewView: View | undefined;
   #room = { bundles: -1, bytes: -1 };
@@ -118,6 +122,9 @@ export class ReactorLoop {
     const inputs: Input[] = [];
     for (const record of this.#records) this.#sort(record, inputs, now);
     this.#records.length = 0;
+    // Before the core goes on, so that nothing overtakes what was held.
+    while (this.#held[0] !== undefined && this.#held[0].after <= this.#durableThrough)
+      this.#perform((this.#held.shift() as { action: Action }).action);
     this.#collect(inputs, now);
     this.#measure(inputs, now);
     if (this.#stopAsked) inputs.push({ kind: "stop" });
@@ -265,10 +272,17 @@ export class ReactorLoop {
   #step(input: Input, now: Instant): void {
     for (const action of this.#parts.core.step(input, now)) {
       this.#parts.observer.onAction(action, now);
-      if ("after" in action && action.after > this.#durableThrough) {
-        this.#held.push({ after: action.after, action });
-      } else this.#perform(action);
+      const after = this.#afterOf(action);
+      if (after > this.#durableThrough) this.#held.push({ after, action });
+      else this.#perform(action);
     }
+  }
+
+  /** Opaque state may outlive a crash that takes the end of the journal: it gets no batch whose record is not durable. */
+  #afterOf(action: Action): Lsn {
+    if ("after" in action) return action.after;
+    const executes = this.#parts.opaque === true && (action.kind === "execute" || action.kind === "install");
+    return executes ? this.#written : (0 as Lsn);
   }
 
   #acknowledge(): Extract<Input, { kind: "persisted" }> {
@@ -276,13 +290,10 @@ export class ReactorLoop {
     return { kind: "persisted", upTo: this.#acknowledged };
   }
 
-  /** Tells the core what became durable meanwhile, lets go what waited for it, and says how much room is left. */
+  /** Tells the core what became durable meanwhile, and says how much room is left. */
   #settle(now: Instant): void {
     const { core } = this.#parts;
     while (this.#acknowledged < this.#durableThrough) this.#step(this.#acknowledge(), now);
-    while (this.#held[0] !== undefined && this.#held[0].after <= this.#durableThrough) {
-      this.#perform((this.#held.shift() as { action: Action }).action);
-    }
     const room = core.room();
     if (room.bundles === this.#room.bundles && room.bytes === this.#room.bytes) return;
     this.#room = room;
@@ -357,6 +368,7 @@ export class ReactorLoop {
     const own = view !== undefined && view !== this.#ownNewView && this.#isOwn(view);
     if (own) this.#ownNewView = view;
     this.#writer.persist(lsn, record, own);
+    this.#written = lsn;
     if (!this.#parts.durable) this.#durableThrough = lsn;
   }
 

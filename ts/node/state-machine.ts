@@ -6,15 +6,16 @@ import { hashMany } from "../native/native.ts";
 import { everyone, setOf, without } from "../protocol/types.ts";
 import type { ClientKey, ReplicaId, Sequence } from "../protocol/types.ts";
 import { Executor } from "../state/executor.ts";
-import type { Hasher, StateMachine } from "../state/interfaces.ts";
+import type { Hasher, OpaqueStateMachine, StateMachine } from "../state/interfaces.ts";
+import { missingMethod } from "../state/opaque-state.ts";
 import type { MapVersion } from "../state/replicated-map.ts";
 import { ownerOf } from "./data-dir.ts";
 import { ExecutionHost } from "./execution-host.ts";
 import { Snapshots } from "./snapshots.ts";
 
 /** @throws ByzantineError `INVALID_CONFIG` where the module cannot be loaded or its default export is no state machine. */
-export async function loadStateMachine(module: string): Promise<StateMachine> {
-  let loaded: { readonly default?: Partial<StateMachine> };
+export async function loadStateMachine(module: string): Promise<StateMachine | OpaqueStateMachine> {
+  let loaded: { readonly default?: StateMachine | OpaqueStateMachine };
   try {
     loaded = (await import(module)) as typeof loaded;
   } catch (error) {
@@ -25,19 +26,23 @@ export async function loadStateMachine(module: string): Promise<StateMachine> {
       error,
     );
   }
-  if (typeof loaded.default?.execute === "function") return loaded.default as StateMachine;
-  throw new ByzantineError("INVALID_CONFIG", `stateMachine: ${module} has no default export with an execute method`, {
+  const missing = missingMethod(loaded.default);
+  if (missing === undefined) return loaded.default as StateMachine | OpaqueStateMachine;
+  const text = `stateMachine: ${module} has no default export with a method ${missing}`;
+  throw new ByzantineError("INVALID_CONFIG", text, {
     field: "stateMachine",
     accepted: "a module whose default export is a state machine",
+    missing,
   });
 }
 
 /**
  * What executes batches, and fetches and serves states, for one replica of a cluster.
  * @param dataDir Where snapshots are; undefined where nothing survives the process.
+ * @throws ByzantineError `DATA_DIR`.
  */
 export function hostFor(
-  stateMachine: StateMachine,
+  stateMachine: StateMachine | OpaqueStateMachine,
   cluster: ClusterConfig,
   me: number,
   dataDir: string | undefined,
@@ -58,7 +63,7 @@ function freeze(executor: Executor): Sequence {
 }
 
 export function executorFor(
-  stateMachine: StateMachine,
+  stateMachine: StateMachine | OpaqueStateMachine,
   cluster: ClusterConfig,
   hasher: Hasher,
   from?: MapVersion,
@@ -72,5 +77,7 @@ export function executorFor(
     resultBytesMax,
     openLifetimeMsMax: openExpiryMaxMs,
   };
-  return new Executor({ stateMachine, hasher, members, limits, ...(from === undefined ? {} : { from }) });
+  const { checkpointInterval } = cluster;
+  const options = { stateMachine, checkpointInterval, hasher, members, limits };
+  return new Executor(from === undefined ? options : { ...options, from });
 }

@@ -9,7 +9,7 @@ import { readRecovered } from "../codec/records.ts";
 import { ByzantineError } from "../errors.ts";
 import { Reactor, sha256, type TransportConfig } from "../native/native.ts";
 import { RecordedCore } from "../observability/flight-recorder.ts";
-import type { DurableState } from "../protocol/core.ts";
+import type { DurableRecord, DurableState } from "../protocol/core.ts";
 import { Replica } from "../protocol/replica.ts";
 import type { AgreedTime, ReplicaId } from "../protocol/types.ts";
 import type { ExecutionStart } from "./execution-host.ts";
@@ -61,6 +61,7 @@ async function startExecution(data: ThreadData, wakeHandle: number): Promise<Sta
   if (data.caller !== undefined) return { execution: new RemoteExecution(data.caller.port), start: data.caller.start };
   if (data.execution === "inline") {
     const host = hostFor(await loadStateMachine(module as string), cluster, me, dataDir);
+    await host.prepare();
     return { execution: new InlineExecution(host), start: host.start };
   }
   const { port1, port2 } = new MessageChannel();
@@ -86,6 +87,24 @@ function durableState(data: ThreadData, reactor: Reactor, { sequence, sessions }
   if (sequence === 0) return recovered;
   const text = `${data.dataDir}: a snapshot of sequence ${sequence} lies beside a journal that never had a record`;
   throw new ByzantineError("DATA_DIR", text, { reason: "corrupt" });
+}
+
+/**
+ * Refuses opaque state that holds what this replica may not know to be decided: it is another replica's, or its disk is an older one.
+ * @throws ByzantineError `DATA_DIR` "ahead".
+ */
+function refuseAhead({ dataDir }: ThreadData, lastApplied: number, state: DurableState): void {
+  const known = state.type === "restart" ? state.records.map(({ record }) => sequenceOf(record)) : [];
+  const through = known.reduce((a, b) => Math.max(a, b), state.type === "restart" ? state.snapshot.sequence : 0);
+  if (lastApplied <= through) return;
+  const text = `the state machine has applied sequence ${lastApplied}, and ${dataDir ?? "a node without a journal"} knows none above ${through}`;
+  throw new ByzantineError("DATA_DIR", text, { reason: "ahead", lastApplied, known: through });
+}
+
+/** The highest sequence that a record knows the contents or the state of; 0 for those that know none. */
+function sequenceOf(record: DurableRecord): number {
+  if ("sequence" in record) return record.sequence;
+  return "certificate" in record ? record.certificate.sequence : 0;
 }
 
 interface NodeThreadParts {
@@ -202,13 +221,20 @@ async function main(port: MessagePort, data: ThreadData): Promise<void> {
   const reactor = bind(data);
   const { execution, start } = await startExecution(data, reactor.wakeHandle);
   const state = durableState(data, reactor, start);
+  const opaque = start.lastApplied !== undefined;
+  // On a wiped disk the replica stops by itself: what its machine holds may be all that is left.
+  if (start.lastApplied !== undefined && state.type !== "wiped") {
+    refuseAhead(data, start.lastApplied, state);
+    execution.give({ kind: "begin" });
+  }
   const options = replicaOptionsOf({ cluster: data.cluster, me: data.me as ReplicaId });
   const replica = new Replica(options);
   const recorder = data.flightRecorder ? new RecordedCore(replica, options) : undefined;
   const post = (message: FromThread): void => port.postMessage(message);
   const observer = new ThreadObserver({ data, core: replica, reactor, post });
   const durable = data.dataDir !== undefined;
-  const loop = new ReactorLoop({ core: recorder ?? replica, reactor, execution, observer, replica: options, durable });
+  const core = recorder ?? replica;
+  const loop = new ReactorLoop({ core, reactor, execution, observer, replica: options, durable, opaque });
   loop.start({ kind: "recovered", state, wallClock: Date.now() as AgreedTime });
   post({ type: "ready", port: reactor.localPort, wakeHandle: reactor.wakeHandle });
   new NodeThread(port, { reactor, loop, observer, recorder, durable }).run();
@@ -219,12 +245,26 @@ function report(port: MessagePort, error: unknown): void {
   port.close();
 }
 
-/** @throws ByzantineError `LISTEN_FAILED` naming the address, and what else {@link Reactor} throws. */
+/** What each refusal of a data directory asks of its operator, where that is not plain. */
+const REMEDIES: Readonly<Record<string, string>> = {
+  wiped:
+    "; where this replica has never taken part, mark it once (initDataDir, byzantine-quic init); " +
+    "where its disk was lost it must not start as if nothing had happened",
+};
+
+function refusedDataDir(dataDir: string | undefined, error: ByzantineError): ByzantineError {
+  const remedy = REMEDIES[String(error.data["reason"])] ?? "";
+  return new ByzantineError("DATA_DIR", `${dataDir}: ${error.message}${remedy}`, { ...error.data, dataDir }, error);
+}
+
+/** @throws ByzantineError `LISTEN_FAILED` naming the address, `DATA_DIR` naming the directory, and what else {@link Reactor} throws. */
 function bind(data: ThreadData): Reactor {
   try {
     return new Reactor(transportConfigOf(data));
   } catch (error) {
-    if (!(error instanceof ByzantineError) || error.code !== "LISTEN_FAILED") throw error;
+    if (!(error instanceof ByzantineError)) throw error;
+    if (error.code === "DATA_DIR") throw refusedDataDir(data.dataDir, error);
+    if (error.code !== "LISTEN_FAILED") throw error;
     const address = addressOf(data.listen);
     throw new ByzantineError("LISTEN_FAILED", `${address}: ${error.message}`, { address }, error);
   }

@@ -45,7 +45,7 @@ export interface Definition<O extends Record<string, Operation>, Q extends Recor
 export interface DefinedStateMachine<
   O extends Record<string, Operation>,
   Q extends Record<string, Query>,
-> extends Required<StateMachine> {
+> extends Required<Omit<StateMachine, "opaque">> {
   readonly name: string;
   /** The bytes to submit. @throws ByzantineError `INVALID_ARGUMENT` for an unknown name and arguments that cannot be encoded. */
   operation<K extends keyof O & string>(name: K, ...args: ArgumentsOf<O[K]>): Uint8Array;

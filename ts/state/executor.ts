@@ -1,7 +1,7 @@
 /**
  * Executes ordered batches on the replicated map: sessions and exactly-once around the user's state machine, versions for
- * checkpoints, undo and reads. Synchronous and deterministic; whoever feeds two executors the same batches gets equal roots
- * and equal replies, also from an executor that continues from a frozen version.
+ * checkpoints, undo and reads. Deterministic; whoever feeds two executors the same batches gets equal roots and equal replies, also
+ * from an executor that continues from a frozen version. Synchronous, unless a state machine is opaque and makes it wait.
  */
 import { decode } from "../codec/bytes.ts";
 import { readBundle } from "../codec/client.ts";
@@ -12,22 +12,27 @@ import type { ResultEntry } from "../protocol/messages.ts";
 import type { AgreedTime, ClientKey, Digest, Sequence, SessionId } from "../protocol/types.ts";
 import { BatchRecord, entryOf } from "./batch-record.ts";
 import type { ExecutedBatch } from "./batch-record.ts";
-import type { Hasher, ReadonlyStateView, StateMachine } from "./interfaces.ts";
+import type { Hasher, OpaqueStateMachine, ReadonlyStateView, StateMachine } from "./interfaces.ts";
 import { readLedger, writeLedger } from "./ledger.ts";
 import type { Ledger } from "./ledger.ts";
-import { failureOf, OperationRunner, refusal, RESULT_BYTES_MAX } from "./operation.ts";
+import { isOpaque, OpaqueState } from "./opaque-state.ts";
+import { failureOf, OperationRunner, refusal, resultOf } from "./operation.ts";
 import type { BatchContext, OperationResult } from "./operation.ts";
 import { ReplicatedMap } from "./replicated-map.ts";
 import type { MapVersion } from "./replicated-map.ts";
 import { requireSessionLimits, SESSION_LIMITS } from "./session-limits.ts";
 import type { SessionLimits } from "./session-limits.ts";
 import { Sessions } from "./sessions.ts";
+import { drive } from "./steps.ts";
+import type { Steps } from "./steps.ts";
 import { decodeSystemOperation, encodeNumberResult } from "./system-operation.ts";
 import { ApplicationView } from "./transaction.ts";
 import type { TreeNode } from "./tree.ts";
 
 export interface ExecutorOptions {
-  readonly stateMachine: StateMachine;
+  readonly stateMachine: StateMachine | OpaqueStateMachine;
+  /** Sequences from one checkpoint to the next; what an opaque state machine needs. */
+  readonly checkpointInterval?: number;
   readonly hasher: Hasher;
   /** The replicas' keys, by replica. */
   readonly members: readonly ClientKey[];
@@ -55,15 +60,19 @@ export interface Answer extends OperationResult {
 }
 
 export class Executor {
-  readonly #stateMachine: StateMachine;
+  readonly #query: StateMachine["query"];
   readonly #hasher: Hasher;
   readonly #members: readonly ClientKey[];
   readonly #map: ReplicatedMap;
   readonly #sessions: Sessions;
-  readonly #runner: OperationRunner;
+  readonly #runner: OperationRunner | OpaqueState;
+  /** What the map cannot undo, show or continue from by itself. */
+  readonly opaque: OpaqueState | undefined;
   #ledger: Ledger;
   #committed: number;
   #halted = false;
+  /** A batch is being executed, and waits. */
+  #underWay = false;
   /** Versions that checkpoints were taken of, until they are released. */
   readonly #frozen = new Map<number, MapVersion>();
   /** Versions that reads show or that tentative batches are undone to: the last committed one and those above. */
@@ -73,19 +82,26 @@ export class Executor {
   constructor(options: ExecutorOptions) {
     const limits = { ...SESSION_LIMITS, ...options.limits };
     requireSessionLimits(limits);
-    this.#stateMachine = options.stateMachine;
+    const { stateMachine, checkpointInterval } = options;
     this.#hasher = options.hasher;
     this.#members = options.members;
     this.#map = new ReplicatedMap(options.from);
     this.#sessions = new Sessions(this.#map, limits);
-    this.#runner = new OperationRunner(options.stateMachine, options.hasher, this.#map);
+    if (isOpaque(stateMachine)) {
+      assert(checkpointInterval !== undefined, "opaque state is written into the map at every checkpoint");
+      this.opaque = new OpaqueState(stateMachine, this.#map, options.hasher, checkpointInterval);
+      this.#runner = this.opaque;
+    } else {
+      this.#runner = new OperationRunner(stateMachine, options.hasher, this.#map);
+      this.#query = stateMachine.query?.bind(stateMachine);
+    }
     this.#ledger = readLedger(this.#map);
     this.#committed = this.#ledger.sequence;
   }
 
-  /** The last executed batch. */
+  /** The last batch that was executed to its end. */
   get lastExecuted(): Sequence {
-    return this.#ledger.sequence as Sequence;
+    return (this.#ledger.sequence - (this.#underWay ? 1 : 0)) as Sequence;
   }
 
   /** The last batch that reads show. */
@@ -93,18 +109,28 @@ export class Executor {
     return this.#committed as Sequence;
   }
 
-  /** @throws HaltExecution where user code reached a limit of this machine; nothing can be executed afterwards. */
+  /**
+   * Of a state machine that is not opaque.
+   * @throws HaltExecution where user code reached a limit of this machine; nothing can be executed afterwards.
+   */
   execute(batch: Batch): ExecutedBatch {
-    assert(!this.#halted, "a halted executor executes nothing");
+    const executed = this.run(batch);
+    assert(!(executed instanceof Promise), "only opaque state makes execution wait");
+    return executed;
+  }
+
+  /**
+   * The same of any state machine. Where it gives a promise, nothing else but frozen versions may be used until that settles.
+   * @throws HaltExecution at once or by rejection.
+   */
+  run(batch: Batch): ExecutedBatch | Promise<ExecutedBatch> {
+    assert(!this.#halted && !this.#underWay, "a halted executor executes nothing, and one that waits no second batch");
     assert(batch.sequence === this.#ledger.sequence + 1, "batches are executed in order, without gaps");
-    if (batch.tentative === true) this.#keepBoundary();
-    this.#ledger.sequence = batch.sequence;
-    this.#ledger.timeMs = Math.max(this.#ledger.timeMs, batch.timeMs);
-    const record = this.#executeBundles(batch);
-    this.#sessions.store();
-    writeLedger(this.#map, this.#ledger);
-    if (batch.tentative !== true) this.commit(batch.sequence);
-    return record.result(batch.sequence);
+    if (batch.tentative === true) {
+      assert(this.opaque === undefined, "opaque state cannot be undone");
+      this.#keepBoundary();
+    }
+    return drive(this.#steps(batch));
   }
 
   /** Batches up to `through` will not be undone: reads show them. */
@@ -165,6 +191,7 @@ export class Executor {
     if (to === this.#ledger.sequence) return;
     const version = this.#boundaries.get(to) ?? this.#frozen.get(to);
     assert(version !== undefined, "only to a version that is kept can be returned");
+    assert(this.opaque === undefined, "opaque state cannot be undone");
     this.#map.restoreTo(version);
     this.#sessions.reload();
     this.#ledger = readLedger(this.#map);
@@ -186,10 +213,10 @@ export class Executor {
 
   /**
    * Continues from another state instead of its own: all of it, the ledger and the sessions come from `version`, which is
-   * kept as the frozen version of its sequence. No older version is left.
+   * kept as the frozen version of its sequence. No older version is left. Opaque state is yet to be restored.
    */
   install(version: MapVersion): void {
-    assert(!this.#halted, "a halted executor executes nothing");
+    assert(!this.#halted && !this.#underWay, "no state is installed in the middle of a batch");
     this.#map.restoreTo(version);
     this.#sessions.reload();
     this.#ledger = readLedger(this.#map);
@@ -210,14 +237,12 @@ export class Executor {
     return new ApplicationView(this.#committedVersion());
   }
 
-  /** Asks the state machine about the last committed version. Whatever it throws becomes a result. */
+  /** Asks the state machine, unless it is opaque, about the last committed version. Whatever it throws becomes a result. */
   query(question: Uint8Array): Answer {
     const version = this.lastCommitted;
-    if (this.#stateMachine.query === undefined) return { version, ...refusal("NO_QUERIES") };
+    if (this.#query === undefined) return { version, ...refusal("NO_QUERIES") };
     try {
-      const result: unknown = this.#stateMachine.query(this.view(), question);
-      const valid = result instanceof Uint8Array && result.length <= RESULT_BYTES_MAX;
-      return { version, ...(valid ? { status: "ok", result: new Uint8Array(result) } : failureOf(undefined)) };
+      return { version, ...resultOf(this.#query(this.view(), question)) };
     } catch (error) {
       return { version, ...failureOf(error) };
     }
@@ -247,12 +272,12 @@ export class Executor {
     return { sequence: this.lastExecuted, digest };
   }
 
-  #executeBundles(batch: Batch): BatchRecord {
-    const context: BatchContext = {
-      sequence: batch.sequence,
-      digest: batch.digest,
-      timestampMs: this.#ledger.timeMs,
-    };
+  *#steps(batch: Batch): Steps<ExecutedBatch> {
+    const { sequence, digest } = batch;
+    this.#ledger.sequence = sequence;
+    this.#ledger.timeMs = Math.max(this.#ledger.timeMs, batch.timeMs);
+    this.#underWay = true;
+    const context: BatchContext = { sequence, digest, timestampMs: this.#ledger.timeMs };
     const record = new BatchRecord();
     let index = 0;
     try {
@@ -263,17 +288,22 @@ export class Executor {
         if (!decoded.ok) continue;
         const bundle = decoded.message;
         if (bundle.session === 0) this.#executeSystem(bundle, record);
-        else this.#executeBundle(bundle, index, context, record);
+        else yield* this.#executeBundle(bundle, index, context, record);
         index += bundle.operations.length;
       }
+      this.#sessions.store();
+      writeLedger(this.#map, this.#ledger);
+      if (this.opaque?.isSealedAfter(sequence) === true) yield this.opaque.seal(sequence);
     } catch (error) {
       this.#halted = true;
       throw error;
     }
-    return record;
+    this.#underWay = false;
+    if (batch.tentative !== true) this.commit(sequence);
+    return record.result(sequence);
   }
 
-  #executeBundle(bundle: Bundle, index: number, context: BatchContext, record: BatchRecord): void {
+  *#executeBundle(bundle: Bundle, index: number, context: BatchContext, record: BatchRecord): Steps<void> {
     const session = this.#sessions.of(bundle.client, bundle.session);
     if (session === undefined) {
       record.sessionExpired(bundle, this.#isGone(bundle.session));
@@ -286,7 +316,8 @@ export class Executor {
       const standing = session.standingOf(sequence);
       if (standing === "new") {
         const operation = bundle.operations[i]!;
-        const outcome = this.#runner.run(operation, session.clientHex, index + i, context);
+        const ran = this.#runner.run(operation, session.clientHex, index + i, context);
+        const outcome = ran instanceof Promise ? ((yield ran) as OperationResult) : ran;
         session.record(sequence, outcome.status, outcome.result);
         this.#sessions.touch(session, context.sequence);
         record.executedNow(bundle, sequence, operation, outcome);

@@ -60,6 +60,8 @@ export interface OperationContext {
  * The context never holds the view, since an operation that is proposed again must execute alike.
  */
 export interface StateMachine {
+  /** What tells it from an {@link OpaqueStateMachine}. */
+  readonly opaque?: false;
   /**
    * Executes one operation as a transaction and returns its result. `OperationError` becomes a deterministic error reply, any
    * other throw a constant one; in both cases its writes are undone. RangeError from a full stack stops the replica.
@@ -70,17 +72,44 @@ export interface StateMachine {
 }
 
 /**
- * State that cannot live in the map (a vector index, a database). The replica hashes what `digest` returns into the map,
- * transfers `snapshot` chunk by chunk and replays from `lastApplied`. No tentative execution, no rollback of operations.
+ * State that cannot live in the map (a vector index, a database): deterministic like any {@link StateMachine}, and with five promises
+ * more, since the replica cannot look into it.
+ *
+ * After every checkpoint interval the replica writes what `digest` and `snapshot` return into the replicated map, where it is agreed on,
+ * transferred and stored: the memory of a replica holds the whole snapshot, and what is executed waits meanwhile. One that waits long
+ * belongs into a `worker` or to the `caller`, not `inline`. Only one method runs at a time, `query` included.
  */
 export interface OpaqueStateMachine {
   readonly opaque: true;
+  /**
+   * Executes one operation and returns its result, of at most 256 KiB. The next one begins when its promise has settled.
+   *
+   * Nobody undoes what it has written. An `OperationError`, thrown or rejected, is a refusal that all replicas must come to alike: check
+   * first, write afterwards. Anything else that is thrown or rejected stops this replica for good (`EXECUTION_FAILED`), so nothing
+   * that a client sends may lead there. A result that is not bytes, or too long, fails the operation; what it wrote stays.
+   */
   execute(operation: Uint8Array, context: OperationContext): Uint8Array | Promise<Uint8Array>;
-  /** 32 bytes that depend on the contents alone. */
+  /** Answers a question about the state as it is on this replica. */
+  query?(question: Uint8Array): Uint8Array | Promise<Uint8Array>;
+  /** 32 bytes that depend on the contents alone, not on how they came about: equal contents, equal digests. */
   digest(): Uint8Array | Promise<Uint8Array>;
+  /**
+   * The contents in chunks of 1 byte to {@link VALUE_BYTES_MAX}, at most 1,048,576 of them. Canonical: equal contents give equal chunks, in
+   * equal order, on every replica, also on one that was restored. A replica of which that is not true has another checkpoint than the
+   * others, and says so (`diverged`). Chunks that a small change leaves as they were are neither hashed nor transferred again.
+   */
   snapshot(): AsyncIterable<Uint8Array>;
-  restore(chunks: AsyncIterable<Uint8Array>): Promise<void>;
-  /** Sequence of the last batch whose effects are committed together with the data; 0 when empty. */
+  /**
+   * Replaces all contents by those of a snapshot, of no chunks where it is that of the beginning; `lastApplied` is `sequence` or lower
+   * from then on. A crash in the middle leaves a state that the next start replaces: commit the chunks and `sequence` together,
+   * or mark the state as that of sequence 0 first.
+   */
+  restore(chunks: AsyncIterable<Uint8Array>, sequence: number): Promise<void>;
+  /**
+   * `context.sequence` of the last operation whose effects are kept, committed together with them; 0 for the contents of the beginning,
+   * as of everything that a process keeps in memory alone. A start below or above the replica's own snapshot restores that, and
+   * executes again what came after. One above everything that the journal knows is refused (`DATA_DIR`, reason `ahead`).
+   */
   lastApplied(): number | Promise<number>;
 }
 

@@ -9,6 +9,8 @@
  *     0x04 | client key | nonce            an OPEN that was executed (`open-memory.ts`)
  *     0x05 | expiry | client key | nonce   the same by its expiry
  *     0x06                                 configuration
+ *     0x07                                 digest of opaque state (`opaque-state.ts`)
+ *     0x08 | index                         chunks of its snapshot
  *     0x41 | key                           application entries
  */
 import { writeDigest } from "../codec/digest.ts";
@@ -20,6 +22,8 @@ export const RESULTS_PREFIX = 0x02;
 export const CLIENT_PREFIX = 0x03;
 export const NONCE_PREFIX = 0x04;
 export const EXPIRY_PREFIX = 0x05;
+export const OPAQUE_DIGEST_PREFIX = 0x07;
+export const OPAQUE_CHUNK_PREFIX = 0x08;
 export const APPLICATION_PREFIX = 0x41;
 
 const U32 = 2 ** 32;

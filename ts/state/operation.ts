@@ -25,14 +25,17 @@ export interface OperationResult {
   readonly result: Uint8Array;
 }
 
-/** Thrown when user code reached a limit that other replicas may not have: this replica stops rather than differs. */
+/**
+ * Thrown when user code reached a limit that other replicas may not have, or when opaque state was left as nobody else has it: this
+ * replica stops rather than differs.
+ */
 export class HaltExecution extends Error {
   override readonly name = "HaltExecution";
   /** The batch that could not be executed. */
   readonly sequence: number;
 
-  constructor(sequence: number, cause: unknown) {
-    super(`executing batch ${sequence} reached a limit of this machine`, { cause });
+  constructor(sequence: number, message: string, cause: unknown) {
+    super(message, { cause });
     this.sequence = sequence;
   }
 }
@@ -44,7 +47,8 @@ export interface BatchContext {
   readonly timestampMs: number;
 }
 
-class Context implements OperationContext {
+/** What an operation is told of itself. */
+export class Context implements OperationContext {
   readonly sequence: number;
   readonly index: number;
   readonly client: string;
@@ -90,19 +94,28 @@ export class OperationRunner {
     transaction.begin();
     try {
       const result: unknown = this.#stateMachine.execute(transaction, operation, context);
-      if (result instanceof Uint8Array && result.length <= RESULT_BYTES_MAX) {
-        transaction.commit();
-        // A copy, since the state machine may use the same memory for its next result.
-        return { status: "ok", result: new Uint8Array(result) };
-      }
-      transaction.rollback();
-      return FAILED;
+      const outcome = resultOf(result);
+      if (outcome.status === "ok") transaction.commit();
+      else transaction.rollback();
+      return outcome;
     } catch (error) {
-      if (isMachineLimit(error)) throw new HaltExecution(batch.sequence, error);
+      if (isMachineLimit(error))
+        throw new HaltExecution(
+          batch.sequence,
+          `executing batch ${batch.sequence} reached a limit of this machine`,
+          error,
+        );
       transaction.rollback();
       return failureOf(error);
     }
   }
+}
+
+/** What user code returned, as the result of its operation or query: failed unless it is bytes, and not too many. */
+export function resultOf(returned: unknown): OperationResult {
+  if (!(returned instanceof Uint8Array) || returned.length > RESULT_BYTES_MAX) return FAILED;
+  // A copy, since the state machine may use the same memory for its next result.
+  return { status: "ok", result: new Uint8Array(returned) };
 }
 
 /** The result of an operation, or of a query, that threw. */
@@ -120,7 +133,7 @@ function isMachineLimit(error: unknown): boolean {
 }
 
 /** Looks at what user code has thrown: it may be anything, also an object whose inspection throws. */
-function safely<T>(look: () => T): T | undefined {
+export function safely<T>(look: () => T): T | undefined {
   try {
     return look();
   } catch {

@@ -19,6 +19,7 @@ import { World, type RunResult } from "./world.ts";
 
 export type { Model } from "./checkers/linearizability.ts";
 export type { Violation } from "./history.ts";
+export { compareOpaque, type OpaqueComparison } from "./opaque-conformance.ts";
 export type { SimOptions } from "./options.ts";
 export type { RunResult } from "./world.ts";
 
