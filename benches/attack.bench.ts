@@ -9,6 +9,7 @@ import test, { type ExecutionContext } from "ava";
 import type { FaultPlan } from "../__test__/attack/byzantine-replica.ts";
 import type { FalseClientPlan } from "../__test__/attack/client-process.ts";
 import { assertAnsweredOnce, Load } from "../__test__/process/load.ts";
+import { rolled } from "../__test__/process/rolling.ts";
 import { Replicas, type Owner, type ReplicasPlan } from "../__test__/process/replicas.ts";
 import { FalseClientProcess } from "./attack/false-client.ts";
 
@@ -25,6 +26,9 @@ const TIMEOUT_MS = 2_000;
 /** Honest clients, and operations that each has in flight: enough that goodput is what the replicas can do. */
 const HONEST_CLIENTS = 4;
 const IN_FLIGHT = 64;
+
+/** A load that leaves the machine to processes that start again: operations in flight of each client, and the pause between two. */
+const GENTLE = { inFlight: 2, paceMs: 8 };
 
 /** For rows in which a primary fails; the others have the default. */
 const IMPATIENT = { viewChangeTimeoutMs: TIMEOUT_MS };
@@ -118,13 +122,14 @@ async function staged<T>(
   t: ExecutionContext,
   plan: ReplicasPlan,
   measure: (stage: Stage) => Promise<T>,
+  { inFlight, paceMs } = { inFlight: IN_FLIGHT, paceMs: 0 },
 ): Promise<{ readonly value: T; readonly views: number }> {
   const ends: (() => unknown)[] = [];
   const owner: Owner = { teardown: (end) => void ends.unshift(end) };
   t.teardown(async () => Promise.all(ends.map((end) => end())));
   const replicas = await Replicas.start(owner, { ...plan, recorded: false });
   const clients = Array.from({ length: HONEST_CLIENTS }, async () => replicas.client());
-  const load = new Load(await Promise.all(clients), IN_FLIGHT);
+  const load = new Load(await Promise.all(clients), inFlight, paceMs);
   await seconds(WARM_UP_SECONDS);
   const value = await measure({ replicas, load, owner });
   await load.stop();
@@ -213,6 +218,27 @@ test.serial("a slow primary", async (t) => {
     most = Math.max(most, views);
   }
   record(t, "goodput: the primary delays proposals by 0.9 × timeout", { rounds, views: most }, { atLeast: 0.3 });
+});
+
+function percentile99(milliseconds: readonly number[]): number {
+  return milliseconds.toSorted((a, b) => a - b)[Math.floor(milliseconds.length * 0.99)] ?? Number.NaN;
+}
+
+test.serial("a rolling restart of durable replicas", async (t) => {
+  const rounds: number[] = [];
+  const plan = { n: 4, shared: IMPATIENT, durable: true };
+  const measured = async ({ replicas, load }: Stage): Promise<void> => {
+    for (let round = 0; round < ROUNDS; round++) {
+      load.watch();
+      await seconds(PAIRS * SECONDS);
+      const quiet = percentile99(load.latenciesMs);
+      load.watch();
+      await rolled(replicas, load);
+      rounds.push(percentile99(load.latenciesMs) - quiet);
+    }
+  };
+  const { views } = await staged(t, plan, measured, GENTLE);
+  record(t, "P99 through a rolling restart less P99 without, in ms", { rounds, views }, { atMost: 10 });
 });
 
 test.serial.after.always("table", (t) => {

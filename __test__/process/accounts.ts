@@ -1,11 +1,11 @@
 /** Who executed what: accounts of several replicas against each other. */
-import type { ExecutionContext } from "ava";
 import type { NodeMetrics } from "../../dist/index.js";
+import type { Assertions } from "./assertions.ts";
 import type { Account, Standing } from "./questions.ts";
 import type { Replicas } from "./replicas.ts";
 
 /** No two honest replicas executed different batches at one sequence, none skipped one without saying so, none stopped itself. */
-export async function assertAgreement(t: ExecutionContext, replicas: Replicas): Promise<Account[]> {
+export async function assertAgreement(t: Assertions, replicas: Replicas): Promise<Account[]> {
   const accounts = await Promise.all(replicas.alive.map(async (replica) => replicas.account(replica)));
   const first = new Map<number, { readonly digest: string; readonly operations: number }>();
   for (const [i, account] of accounts.entries()) {
@@ -28,7 +28,7 @@ export async function assertAgreement(t: ExecutionContext, replicas: Replicas): 
 }
 
 /** All honest replicas that run come to one sequence with one state, in which so many operations were executed. */
-export async function assertSettled(t: ExecutionContext, replicas: Replicas, operations: number): Promise<Standing> {
+export async function assertSettled(t: Assertions, replicas: Replicas, operations: number): Promise<Standing> {
   const standings = await replicas.settled();
   for (const standing of standings) t.deepEqual(standing, { ...standings[0]!, total: operations });
   return standings[0]!;
@@ -40,7 +40,7 @@ export function left({ viewsLeft }: NodeMetrics): number {
 }
 
 /** Nobody is accused but these. */
-export function assertAccused(t: ExecutionContext, accounts: readonly Account[], guilty: readonly string[]): void {
+export function assertAccused(t: Assertions, accounts: readonly Account[], guilty: readonly string[]): void {
   for (const { events, evidence } of accounts) {
     for (const event of events) if (event.name === "evidence") t.true(guilty.includes(event.payload.nodeId));
     for (const { nodeId } of evidence) t.true(guilty.includes(nodeId));

@@ -1,16 +1,18 @@
 /*
  * Preloaded into a replica process: kills it at the k-th call of a kind, before the call, after it, or (for writes) after half of
- * its bytes. The product has no part in it: its calls to the C library pass through here.
+ * its bytes; or has the disk fail or stand still from that call on. The product has no part in it: its calls to the C library pass
+ * through here.
  *
  * KILL_PLAN names a file of PLAN_BYTES that is mapped: byte 0 is 0 while nothing is planned, and is changed last. From byte 8 there is
  * "<call> <file> <when> <k>" with
  *   call  write, sync: of records; fill, fillSync: of the zeros that a file begins as; rename: to this name; send: of a datagram
  *   file  pattern of the file's name; "." is the data directory itself; "-" for a datagram
- *   when  before, half, after
+ *   when  before, half, after: killed; fail-<errno>: this call and later ones fail so; slow-<ms>: they take so much longer
  * KILL_DIRECTORY is the data directory, resolved; files elsewhere do not count.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <fnmatch.h>
 #include <limits.h>
@@ -57,22 +59,33 @@ static const char *name_in_directory(const char *path) {
   return path[length] == '/' ? path + length + 1 : NULL;
 }
 
+/* What a disk in trouble does: an error, or milliseconds. */
+static atomic_int trouble;
+
 /* What is to be done at this call: 0 nothing, else the first letter of `when`. */
 static char due(const char *call, const char *name) {
   char wanted[32], pattern[128], when[16];
   long k;
   if (name == NULL || sscanf((const char *)plan + PLAN_TEXT, "%31s %127s %15s %ld", wanted, pattern, when, &k) != 4) return 0;
   if (strcmp(call, wanted) != 0 || fnmatch(pattern, name, 0) != 0) return 0;
-  return atomic_fetch_add(&counted, 1) + 1 == k ? when[0] : 0;
+  long now = atomic_fetch_add(&counted, 1) + 1;
+  if (when[0] != 'f' && when[0] != 's') return now == k ? when[0] : 0;
+  atomic_store(&trouble, atoi(when + 5));
+  return now >= k ? when[0] : 0;
 }
 
-static char due_at_file(const char *call, int fd) {
+static void stand_still(void) { usleep((useconds_t)atomic_load(&trouble) * 1000); }
+
+/* `call`, or where the last write to the file was of zeros, `fill`. A directory has the number of a file that was closed. */
+static char due_at_file(const char *call, const char *fill, int fd) {
   char link[64], path[PATH_MAX];
   snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
   ssize_t length = readlink(link, path, sizeof path - 1);
   if (length < 0) return 0;
   path[length] = 0;
-  return due(call, name_in_directory(path));
+  const char *name = name_in_directory(path);
+  int fills = fd < FILES_MAX && atomic_load(&filled[fd]) && name != NULL && strcmp(name, ".") != 0;
+  return due(fills ? fill : call, name);
 }
 
 static char due_at_path(const char *call, const char *path) {
@@ -106,6 +119,11 @@ static char due_at_socket(int fd) {
 #define AROUND(due_here, type, call)  \
   char now = planned() ? due_here : 0; \
   if (now == 'b') die();               \
+  if (now == 's') stand_still();       \
+  if (now == 'f') {                    \
+    errno = atomic_load(&trouble);     \
+    return -1;                         \
+  }                                    \
   type result = call;                  \
   if (now == 'a') die();               \
   return result
@@ -117,30 +135,29 @@ static int is_fill(const void *bytes, size_t count) {
 
 ssize_t pwrite64(int fd, const void *bytes, size_t count, off64_t offset) {
   REAL(pwrite64);
-  int fill = is_fill(bytes, count);
-  if (fd >= 0 && fd < FILES_MAX) atomic_store(&filled[fd], fill);
-  char now = planned() ? due_at_file(fill ? "fill" : "write", fd) : 0;
+  if (fd >= 0 && fd < FILES_MAX) atomic_store(&filled[fd], is_fill(bytes, count));
+  char now = planned() ? due_at_file("write", "fill", fd) : 0;
   if (now == 'b') die();
+  if (now == 's') stand_still();
+  if (now == 'f') {
+    errno = atomic_load(&trouble);
+    return -1;
+  }
   ssize_t result = real(fd, bytes, now == 'h' ? count / 2 : count, offset);
-  if (now != 0) die();
+  if (now == 'h' || now == 'a') die();
   return result;
 }
 
 ssize_t pwrite(int fd, const void *bytes, size_t count, off_t offset) { return pwrite64(fd, bytes, count, offset); }
 
-static char due_at_sync(int fd) {
-  int fill = fd >= 0 && fd < FILES_MAX && atomic_load(&filled[fd]);
-  return due_at_file(fill ? "fillSync" : "sync", fd);
-}
-
 int fdatasync(int fd) {
   REAL(fdatasync);
-  AROUND(due_at_sync(fd), int, real(fd));
+  AROUND(due_at_file("sync", "fillSync", fd), int, real(fd));
 }
 
 int fsync(int fd) {
   REAL(fsync);
-  AROUND(due_at_sync(fd), int, real(fd));
+  AROUND(due_at_file("sync", "fillSync", fd), int, real(fd));
 }
 
 int rename(const char *from, const char *to) {

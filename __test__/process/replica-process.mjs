@@ -46,7 +46,8 @@ async function start(plan) {
       const total = sequence === after ? totals.answer("total", answer) : Number.NaN;
       return { sequence, digest, total };
     },
-    account: async () => ({ executed, gaps, events, evidence: await node.evidence() }),
+    // One that has stopped itself still tells what it saw.
+    account: async () => ({ executed, gaps, events, evidence: await node.evidence().catch(() => []) }),
     recording: async () => node.flightRecording(),
     shutdown: async () => node.shutdown(),
     cpuMs: () => {

@@ -1,14 +1,16 @@
 /** A cluster of real processes on loopback: one per replica, honest or not, and clients in the process of the test. */
 import type { ExecutionContext } from "ava";
-import { fork, type ChildProcess } from "node:child_process";
-import { mkdir, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, realpath, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { ByzantineClient, MessageCrypto, resolveCluster } from "../../dist/index.js";
-import type { ClusterConfig, ClusterOptions, NodeConfig, NodeMetrics } from "../../dist/index.js";
+import { ByzantineClient, initDataDir, MessageCrypto, resolveCluster } from "../../dist/index.js";
+import type { ByzantineNodeOptions, ClusterConfig, ClusterOptions, NodeConfig, NodeMetrics } from "../../dist/index.js";
 import type { FaultPlan } from "../attack/byzantine-replica.ts";
+import type { Killer, KillPlan, Trouble } from "./killer.ts";
 import { eventually, freeBasePort } from "./ports.ts";
-import { ask, type Account, type Answers, type Question, type ReplicaPlan, type Standing } from "./questions.ts";
+import type { Account, Standing } from "./questions.ts";
+import { ReplicaChild } from "./replica-child.ts";
+import { Wiretap } from "./wiretap.ts";
 
 export interface ReplicasPlan {
   readonly n: number;
@@ -20,63 +22,57 @@ export interface ReplicasPlan {
   readonly attacking?: boolean;
   /** Replicas whose key and place are kept for another program. */
   readonly absent?: readonly number[];
+  /** Replicas that are marked for a first start, which is the test's to begin. */
+  readonly asleep?: readonly number[];
   /** Whether they keep what they executed, and their core's inputs; default true. */
   readonly recorded?: boolean;
+  /** Whether honest ones have a journal, in a directory that is removed at the end, and can be started again. */
+  readonly durable?: boolean;
+  /** Whether everything between the replicas passes a tap. */
+  readonly tapped?: boolean;
+  /** Who can end them at a point of their writing and sending. They are durable then. */
+  readonly killer?: Killer;
+}
+
+interface Places {
+  readonly directory: string | undefined;
+  readonly wiretap: Wiretap | undefined;
 }
 
 /** What ends processes: a test's context. */
 export type Owner = Pick<ExecutionContext, "teardown">;
 
-const HONEST = fileURLToPath(new URL("./replica-process.ts", import.meta.url));
-const BYZANTINE = fileURLToPath(new URL("../attack/byzantine-process.ts", import.meta.url));
 /** Views change and replicas catch up in seconds; a machine under load takes its time. Reached only by a failure. */
 const PATIENCE_MS = 180_000;
 
 /** Where the cores' inputs are kept at the end of a test (for `byzantine-quic replay`), if anywhere. */
 const RECORDINGS = process.env["BYZANTINE_RECORDINGS"];
 
-class ReplicaProcess {
-  readonly child: ChildProcess;
-  readonly ready: Promise<unknown>;
-  #nextId = 1;
-
-  constructor(plan: ReplicaPlan) {
-    this.child = fork(plan.faults.length === 0 ? HONEST : BYZANTINE, {
-      execArgv: ["--import=tsx", "--no-warnings", "--enable-source-maps"],
-      serialization: "advanced",
-    });
-    this.ready = new Promise((resolve, reject) => {
-      this.child.once("message", resolve);
-      this.child.once("exit", (code) => reject(new Error(`replica ${plan.me} ended with ${code}`)));
-    });
-    // Who awaits it hears of it; a process that is killed later is none of its business.
-    this.ready.catch(() => {});
-    this.child.send(plan);
-  }
-
-  async ask<Q extends Question>(question: Q): Promise<Answers[Q]> {
-    return ask(this.child, question, this.#nextId++);
-  }
-}
-
 export class Replicas {
   readonly cluster: ClusterConfig;
   readonly keys: readonly { readonly privateKey: string; readonly publicKey: string }[];
   readonly #owner: Owner;
-  readonly #processes = new Map<number, ReplicaProcess>();
+  readonly #plan: ReplicasPlan;
+  readonly #directory: string | undefined;
+  readonly #wiretap: Wiretap | undefined;
+  readonly #processes = new Map<number, ReplicaChild>();
   /** Honest ones that answer: not killed, not stopped. */
   readonly #alive = new Set<number>();
 
-  private constructor(owner: Owner, keys: Replicas["keys"], cluster: ClusterConfig) {
+  private constructor(owner: Owner, plan: ReplicasPlan, parts: Pick<Replicas, "keys" | "cluster"> & Places) {
     this.#owner = owner;
-    this.keys = keys;
-    this.cluster = cluster;
+    this.#plan = plan;
+    this.keys = parts.keys;
+    this.cluster = parts.cluster;
+    this.#directory = parts.directory;
+    this.#wiretap = parts.wiretap;
   }
 
   /** Starts the processes; the owner's teardown kills them. */
   static async start(owner: Owner, plan: ReplicasPlan): Promise<Replicas> {
-    const keys = Array.from({ length: plan.n }, () => MessageCrypto.generateKeyPair());
-    const base = await freeBasePort(plan.n);
+    const { n, tapped = false } = plan;
+    const keys = Array.from({ length: n }, () => MessageCrypto.generateKeyPair());
+    const base = await freeBasePort(tapped ? 2 * n : n);
     const nodes: NodeConfig[] = keys.map(({ publicKey }, i) => ({
       nodeId: `node-${i}`,
       host: "127.0.0.1",
@@ -84,10 +80,18 @@ export class Replicas {
       publicKey,
     }));
     const clusterId = MessageCrypto.generateKeyPair().publicKey;
-    const replicas = new Replicas(owner, keys, resolveCluster({ clusterId, nodes, ...plan.shared }));
+    const cluster = resolveCluster({ clusterId, nodes, ...plan.shared });
+    const secrets = keys.map(({ privateKey }) => privateKey);
+    const taps = keys.map((_, i) => base + n + i);
+    const wiretap = tapped ? new Wiretap(cluster, secrets, taps) : undefined;
+    const durable = plan.durable === true || plan.killer !== undefined;
+    const directory = durable ? await realpath(await mkdtemp(join(tmpdir(), "byzantine-replicas-"))) : undefined;
+    const replicas = new Replicas(owner, plan, { keys, cluster, directory, wiretap });
     owner.teardown(async () => replicas.#end());
-    for (const me of keys.keys()) if (plan.absent?.includes(me) !== true) replicas.#fork(me, plan);
-    await Promise.all([...replicas.#processes.values()].map(async ({ ready }) => ready));
+    const present = [...keys.keys()].filter((me) => plan.absent?.includes(me) !== true);
+    for (const me of present) replicas.#init(me);
+    const awake = present.filter((me) => plan.asleep?.includes(me) !== true);
+    await Promise.all(awake.map(async (me) => replicas.restart(me)));
     return replicas;
   }
 
@@ -108,13 +112,63 @@ export class Replicas {
     return client;
   }
 
+  /**
+   * Starts a replica, again where it ran before: on the same directory and port.
+   * @param killed Where its life is to end.
+   */
+  async begin(replica: number, killed?: KillPlan): Promise<ReplicaChild> {
+    const { killer, recorded = true, attacking = true, faults: all } = this.#plan;
+    await this.#wiretap?.up(replica);
+    const faults = all?.[replica] ?? [];
+    const dataDir = this.#directory === undefined ? undefined : this.dataDir(replica);
+    const cluster = this.#wiretap?.clusterOf(replica) ?? this.cluster;
+    const key = this.keys[replica]!.privateKey;
+    const environment = dataDir === undefined ? {} : killer?.environmentOf(dataDir);
+    if (killed !== undefined && dataDir !== undefined) killer?.arm(dataDir, killed);
+    const child = new ReplicaChild({ cluster, me: replica, key, dataDir, recorded, faults, attacking }, environment);
+    this.#processes.set(replica, child);
+    if (faults.length === 0) this.#alive.add(replica);
+    void child.ended.then(() => {
+      this.#alive.delete(replica);
+      this.#wiretap?.down(replica);
+    });
+    return child;
+  }
+
+  /** The same, until it takes part. */
+  async restart(replica: number): Promise<void> {
+    await (
+      await this.begin(replica)
+    ).ready;
+  }
+
   /** Ends a replica at once, with whatever it was about to do. */
   async kill(replica: number): Promise<void> {
-    const { child } = this.#process(replica);
     this.#alive.delete(replica);
-    const ended = new Promise((resolve) => child.once("exit", resolve));
-    child.kill("SIGKILL");
-    await ended;
+    await this.#process(replica).kill();
+  }
+
+  /** Lets a replica end itself at a point of its writing and sending; resolves when it has. */
+  async killAt(replica: number, plan: KillPlan): Promise<void> {
+    const { process } = this.#process(replica);
+    this.#plan.killer?.arm(this.dataDir(replica), plan);
+    const hasEnded = (): boolean => process.exitCode !== null || process.signalCode !== null;
+    await eventually(`the end of replica ${replica} ${JSON.stringify(plan)}`, hasEnded, PATIENCE_MS).catch(
+      async (error: unknown) => {
+        throw new Error(`${String(error)}\n${await this.#whereAllAre()}`, { cause: error });
+      },
+    );
+    if (process.signalCode !== "SIGKILL") throw new Error(`replica ${replica} ended with ${process.exitCode}`);
+    await this.#process(replica).ended;
+  }
+
+  /** From now on a replica's disk is in trouble, until {@link relieve}. */
+  trouble(replica: number, trouble: Trouble): void {
+    this.#plan.killer?.arm(this.dataDir(replica), { ...trouble, k: 1 });
+  }
+
+  relieve(replica: number): void {
+    this.#plan.killer?.relieve(this.dataDir(replica));
   }
 
   /** Ends a replica in order: it hands over what others wait for, and its process ends. */
@@ -122,22 +176,41 @@ export class Replicas {
     const process = this.#process(replica);
     this.#alive.delete(replica);
     await process.ask("shutdown");
-    process.child.kill("SIGKILL");
+    await process.kill();
+  }
+
+  /** Where a durable replica keeps its journal and snapshots. */
+  dataDir(replica: number): string {
+    return join(this.#directory ?? "", `node-${replica}`);
+  }
+
+  /** A durable replica's options, for a node within the process of the test. */
+  optionsOf(replica: number): ByzantineNodeOptions {
+    const { formatVersion: _, reads: __, ...shared } = this.cluster;
+    const stateMachine = new URL("./machine.mjs", import.meta.url);
+    const { nodeId } = this.cluster.nodes[replica]!;
+    return { ...shared, nodeId, key: this.keys[replica]!.privateKey, stateMachine, dataDir: this.dataDir(replica) };
+  }
+
+  /** What hears all that the replicas say to each other. */
+  get wiretap(): Wiretap {
+    if (this.#wiretap === undefined) throw new Error("the replicas are not tapped");
+    return this.#wiretap;
   }
 
   stop(replica: number): void {
     this.#alive.delete(replica);
-    this.#process(replica).child.kill("SIGSTOP");
+    this.#process(replica).process.kill("SIGSTOP");
   }
 
   resume(replica: number): void {
-    this.#process(replica).child.kill("SIGCONT");
+    this.#process(replica).process.kill("SIGCONT");
     this.#alive.add(replica);
   }
 
   /** The process of a replica. */
   pidOf(replica: number): number {
-    return this.#process(replica).child.pid ?? 0;
+    return this.#process(replica).pid;
   }
 
   async metrics(replica: number): Promise<NodeMetrics> {
@@ -176,6 +249,14 @@ export class Replicas {
     return eventually(what, probe, PATIENCE_MS);
   }
 
+  /** Waits until a replica has executed what the others had when this began. */
+  async caughtUp(replica: number): Promise<void> {
+    const others = this.alive.filter((other) => other !== replica);
+    const all = await Promise.all(others.map(async (other) => this.metrics(other)));
+    const target = Math.max(...all.map(({ lastExecuted }) => lastExecuted));
+    await this.until("it is where the others were", ({ lastExecuted }) => lastExecuted >= target, [replica]);
+  }
+
   /** Waits until all honest replicas that run have executed the same sequence; what they hold there. */
   async settled(): Promise<Standing[]> {
     return eventually(
@@ -188,15 +269,21 @@ export class Replicas {
     );
   }
 
-  #fork(me: number, plan: ReplicasPlan): void {
-    const faults = plan.faults?.[me] ?? [];
-    const key = this.keys[me]!.privateKey;
-    const { recorded = true, attacking = true } = plan;
-    this.#processes.set(me, new ReplicaProcess({ cluster: this.cluster, me, key, recorded, faults, attacking }));
-    if (faults.length === 0) this.#alive.add(me);
+  /** The mark of a first start. */
+  #init(replica: number): void {
+    if (this.#directory === undefined || this.#plan.faults?.[replica] !== undefined) return;
+    initDataDir(this.optionsOf(replica));
   }
 
-  #process(replica: number): ReplicaProcess {
+  async #whereAllAre(): Promise<string> {
+    const all = this.alive.map(async (replica) => {
+      const { view, pendingView, lastExecuted, checkpoints, stateTransfers } = await this.metrics(replica);
+      return `replica ${replica}: ${JSON.stringify({ view, pendingView, lastExecuted, checkpoints, stateTransfers })}`;
+    });
+    return (await Promise.all(all)).join("\n");
+  }
+
+  #process(replica: number): ReplicaChild {
     const found = this.#processes.get(replica);
     if (found === undefined) throw new Error(`replica ${replica} does not run`);
     return found;
@@ -204,7 +291,9 @@ export class Replicas {
 
   async #end(): Promise<void> {
     if (RECORDINGS !== undefined) await Promise.all(this.alive.map(async (replica) => this.#keep(replica, RECORDINGS)));
-    for (const { child } of this.#processes.values()) child.kill("SIGKILL");
+    await Promise.all([...this.#processes.values()].map(async (child) => child.kill()));
+    await this.#wiretap?.close();
+    if (this.#directory !== undefined) await rm(this.#directory, { recursive: true, force: true });
   }
 
   async #keep(replica: number, directory: string): Promise<void> {

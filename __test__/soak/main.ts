@@ -5,6 +5,8 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { ROOT } from "../process/programs.ts";
+import { killStage } from "./kills.ts";
+import { rollingStage } from "./rolling-restart.ts";
 import { transferStage } from "./state-transfer.ts";
 
 /** One piece of work: what it measured, as lines for people; it fails by throwing. */
@@ -17,7 +19,13 @@ const FOLDER = `${ROOT}.build`;
 const FILE = `${FOLDER}/soak.json`;
 const DEFAULT_MINUTES = 30;
 
-const stages: readonly Stage[] = [transferStage(64), transferStage(256), transferStage(1_024)];
+const stages: readonly Stage[] = [
+  rollingStage(25),
+  killStage(1_000),
+  transferStage(64),
+  transferStage(256),
+  transferStage(1_024),
+];
 
 async function main(): Promise<boolean> {
   const { values } = parseArgs({

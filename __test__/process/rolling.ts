@@ -1,0 +1,16 @@
+/** A rolling restart under load. */
+import type { Load } from "./load.ts";
+import type { Replicas } from "./replicas.ts";
+
+/** Answers before a replica is ended. */
+const BETWEEN = 50;
+
+/** Every replica is ended in order, started again, and back where the others are before the next one's turn. */
+export async function rolled(replicas: Replicas, load: Load): Promise<void> {
+  for (const replica of replicas.cluster.nodes.keys()) {
+    await load.answered(BETWEEN);
+    await replicas.shutDown(replica);
+    await replicas.restart(replica);
+    await replicas.caughtUp(replica);
+  }
+}
