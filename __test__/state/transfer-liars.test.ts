@@ -149,6 +149,16 @@ test("answers that come too late are used all the same", (t) => {
   t.true(nodes < 3 * whole, `${nodes} nodes for ${whole}`);
 });
 
+test("where one source has let go of the state and the others were late once, all are asked before it is again", (t) => {
+  const gone: Behaviour = (answer) => ({ ...answer, count: 0, nodes: new Uint8Array(0) });
+  const lateAndGone: Behaviour = (answer, request, times) => (times === 1 ? undefined : gone(answer, request, times));
+  const rig = new Rig([at10(version, gone), at10(version, lateAndGone), at10(version, lateAndGone)]);
+  rig.aim(10, root);
+  t.is(rig.run().status, "unavailable");
+  for (const source of [1, 2]) t.is(rig.requestsOf(source).length, 2);
+  t.true(rig.now < 10_000, `${rig.now} ms`);
+});
+
 test("where no source has the state the transfer says so, keeps what has come, and goes on with a newer one", (t) => {
   let gives = false;
   const gone: Behaviour = (answer, _, times) =>

@@ -130,9 +130,11 @@ export class StateTransfer {
     if (request === undefined) return false;
     const { source, target, items } = request;
     if (message.count === 0) {
-      // What it has let go of since we turned to a newer target is no fault of its.
-      if (target === this.#target) source.onUnavailable(target.sequence, now);
-      this.#giveBack(request, items, false);
+      // What it has let go of since we turned to a newer target is no fault of its. Otherwise others are asked before it is again, also
+      // those that were late.
+      const lacks = target === this.#target;
+      if (lacks) source.onUnavailable(target.sequence, now);
+      this.#giveBack(request, items, lacks);
       this.#checkHope();
     } else if (message.nodes.length > request.bytesMax + NODE_BYTES_MAX) {
       this.#onLie(request, now);
