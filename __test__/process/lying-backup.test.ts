@@ -36,6 +36,8 @@ async function assertUnimpressed(t: ExecutionContext, replicas: Replicas): Promi
 for (const { name, faults } of BACKUPS) {
   test.serial(`a backup ${name}, and nothing comes of it`, async (t) => {
     const replicas = await Replicas.start(t, { n: 4, shared, faults: { 3: faults } });
+    // One that is silent can ask nobody for what it missed.
+    await replicas.until("all are connected", ({ peers }) => Object.values(peers).every(({ connected }) => connected));
     const accounts = await assertUnimpressed(t, replicas);
     for (const { evidence } of accounts) t.deepEqual(evidence, [], "it never said two things at once");
     t.true((await replicas.metrics(3)).operationsExecuted > 0, "it took part");
