@@ -1,22 +1,18 @@
 //! The journal of a reactor: it refills the engine at the start, takes the records of a turn at its
 //! end, and tells the engine what became durable.
 
-use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 use std::{fmt, thread};
 
 use byzantine_journal::{
-    AppendError, Identity, Journal, OpenError, Options, Origin, QUEUE_BYTES_MAX, Reason, Recovery,
-    Statistics, Status, StopError, Storage, Waker,
+    AppendError, Identity, Journal, OpenError, Options, Origin, Reason, Recovery, Statistics,
+    Status, StopError, Storage, Waker,
 };
 
 use crate::durable::Unreadable;
 use crate::engine::{Engine, Fault, Recovered, Start};
-
-/// More than the journal's queue counts for a record besides its payload.
-const RECORD_OVERHEAD: usize = 64;
 
 /// Where a replica keeps its journal.
 pub struct DataDirectory {
@@ -65,29 +61,9 @@ impl fmt::Display for DirectoryError {
     }
 }
 
-/// Why a stop is not known to be clean.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CleanStopError {
-    /// More records wait than the journal takes at once.
-    Waiting,
-    /// The journal says so.
-    Stop(StopError),
-}
-
-impl fmt::Display for CleanStopError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Waiting => formatter.write_str("the disk has not taken all records"),
-            Self::Stop(error) => error.fmt(formatter),
-        }
-    }
-}
-
 /// See the module documentation.
 pub struct ReplicaJournal {
     journal: Journal,
-    /// Records that the journal's queue has no room for yet, the first of them with `next_lsn`.
-    waiting: VecDeque<Vec<u8>>,
     next_lsn: u64,
     /// What the engine was told.
     persisted: u64,
@@ -120,7 +96,6 @@ impl ReplicaJournal {
             Ok(bytes) => {
                 let opened = Self {
                     journal,
-                    waiting: VecDeque::new(),
                     next_lsn: recovery.last_lsn + 1,
                     persisted: recovery.last_lsn,
                     failed: false,
@@ -134,50 +109,45 @@ impl ReplicaJournal {
         }
     }
 
-    /// Hands on the records of a turn, which share a sync, and what is needed no more.
+    /// Hands on the records of a turn, which share a sync, and what is needed no more. A disk that is
+    /// a whole queue behind (`QUEUE_BYTES_MAX`) counts as failed: memory is bounded.
     ///
     /// # Errors
     /// [`Fault`]: the engine made a record that the journal does not take.
     pub fn store(&mut self, engine: &mut Engine) -> Result<(), Fault> {
-        self.waiting.extend(engine.take_records());
-        if self.failed {
-            self.waiting.clear();
+        let records = engine.take_records();
+        if !self.failed && !records.is_empty() {
+            self.append(records, engine)?;
         }
-        self.append()?;
         if let Some(below) = engine.take_release() {
             self.journal.release(below);
         }
         Ok(())
     }
 
-    /// Appends as much of what waits as the queue has room for; nobody else appends.
-    fn append(&mut self) -> Result<(), Fault> {
-        if self.waiting.is_empty() {
-            return Ok(());
-        }
-        let room = QUEUE_BYTES_MAX.saturating_sub(self.queued_bytes());
-        let count = fitting(self.waiting.iter().map(Vec::len), room);
-        if count == 0 {
-            return Ok(());
-        }
-        let records = self.waiting.drain(..count).collect();
+    /// Appends records as they are stored.
+    pub(crate) fn append(
+        &mut self,
+        records: Vec<Vec<u8>>,
+        engine: &mut Engine,
+    ) -> Result<(), Fault> {
+        let count = records.len() as u64;
         match self.journal.append_all(self.next_lsn, records) {
-            Ok(()) => self.next_lsn += count as u64,
-            // DISK_FAILED says so; nothing becomes durable any more.
-            Err(AppendError::Failed(_)) => self.waiting.clear(),
+            Ok(()) => self.next_lsn += count,
+            // `report` says so; nothing becomes durable any more.
+            Err(AppendError::Failed(_)) => {}
+            Err(AppendError::QueueFull) => {
+                let reason = self.status().reason().unwrap_or(Reason::Stalled);
+                self.failed = true;
+                engine.disk_failed(number_of(reason));
+            }
             Err(AppendError::NotDense { expected, found }) => {
                 return Err(Fault::NotDense { expected, found });
             }
             Err(AppendError::TooLarge { bytes }) => return Err(Fault::RecordTooLarge(bytes)),
-            Err(AppendError::QueueFull | AppendError::Stopped) => {
-                return Err(Fault::JournalStopped);
-            }
+            Err(AppendError::Stopped) => return Err(Fault::JournalStopped),
         }
         Ok(())
-    }
-
-    fn queued_bytes(&self) -> usize {
-        usize::try_from(self.journal.statistics().queued_bytes).unwrap_or(usize::MAX)
     }
 
     /// Tells the engine what became durable, and once that the disk failed for good.
@@ -198,14 +168,9 @@ impl ReplicaJournal {
     /// Makes everything durable and marks the end as one in order, within this time.
     ///
     /// # Errors
-    /// [`CleanStopError`]: the next start counts as one after a crash.
-    pub fn clean_stop(mut self, within: Duration) -> Result<(), CleanStopError> {
-        let appended = self.append();
-        if appended.is_err() || !self.waiting.is_empty() {
-            return Err(CleanStopError::Waiting);
-        }
-        let stopped = self.journal.clean_stop(Vec::new(), within);
-        stopped.map_err(CleanStopError::Stop)
+    /// [`StopError`]: the next start counts as one after a crash.
+    pub fn clean_stop(self, within: Duration) -> Result<(), StopError> {
+        self.journal.clean_stop(Vec::new(), within)
     }
 
     /// Ends its threads as a crash does, for what is queued; the receiver hears when the directory is
@@ -234,14 +199,9 @@ impl ReplicaJournal {
         self.journal.status(Instant::now())
     }
 
-    /// Counters; what waits for the queue counts as queued.
+    /// Counters.
     pub fn statistics(&self) -> Statistics {
-        let waiting: usize = self.waiting.iter().map(Vec::len).sum();
-        let statistics = self.journal.statistics();
-        Statistics {
-            queued_bytes: statistics.queued_bytes + waiting as u64,
-            ..statistics
-        }
+        self.journal.statistics()
     }
 }
 
@@ -262,15 +222,6 @@ fn refill(engine: &mut Engine, recovery: &Recovery) -> Result<Vec<u8>, Directory
         _ => Start::Restart,
     };
     Ok(recovered.into_bytes(start, recovery.clean_stop.is_some()))
-}
-
-/// How many records of these lengths, from the first on, a queue with so much room takes.
-fn fitting(lengths: impl Iterator<Item = usize>, room: usize) -> usize {
-    let ends = lengths.scan(0, |end: &mut usize, length| {
-        *end += length + RECORD_OVERHEAD;
-        Some(*end)
-    });
-    ends.take_while(|end| *end <= room).count()
 }
 
 /// The number of a reason in DISK_FAILED (WIRE.md §7).

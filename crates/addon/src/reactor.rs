@@ -9,12 +9,13 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use byzantine_journal::StopError;
 use byzantine_transport::{Config, Endpoint, Event, Statistics, TransportError};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::Instant;
 
 use crate::engine::{Engine, EngineConfig, Fault};
-use crate::journal::{CleanStopError, DataDirectory, DirectoryError, ReplicaJournal};
+use crate::journal::{DataDirectory, DirectoryError, ReplicaJournal};
 use crate::records::Actions;
 use crate::wakers::Waker;
 
@@ -201,8 +202,8 @@ impl Reactor {
     /// without a journal.
     ///
     /// # Errors
-    /// [`CleanStopError`]: the next start counts as one after a crash.
-    pub fn clean_stop(&mut self, within: Duration) -> Result<(), CleanStopError> {
+    /// [`StopError`]: the next start counts as one after a crash.
+    pub fn clean_stop(&mut self, within: Duration) -> Result<(), StopError> {
         let stopped = self.journal.take();
         stopped.map_or(Ok(()), |journal| journal.clean_stop(within))
     }

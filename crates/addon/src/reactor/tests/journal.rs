@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use byzantine_journal::{Disk, Identity, Journal, Options, Origin, Reason};
+use byzantine_journal::{
+    Disk, Identity, Journal, Options, Origin, QUEUE_BYTES_MAX, RECORD_BYTES_MAX, Reason,
+};
 
 use super::*;
 use crate::journal::testing::{Gate, GatedDisk, TemporaryDirectory};
@@ -125,6 +127,26 @@ fn a_failed_disk_is_told_once_and_later_records_go_nowhere() {
         assert_eq!(turn, Ok(vec![]));
     }
     assert!(running.reactor.clean_stop(DISK_MAX).is_err());
+}
+
+#[test]
+fn a_disk_that_is_a_whole_queue_behind_counts_as_failed_and_memory_is_bounded() {
+    let (directory, disk) = (genesis(), GatedDisk::open());
+    let mut running = Running::on(directory.with(identity(), Arc::new(disk.clone())));
+    assert_eq!(running.store([1]), [persisted(1)]);
+    disk.set(Gate::Closed);
+    // Zeros that nobody looks at take no memory.
+    let large = || vec![vec![0; RECORD_BYTES_MAX]];
+    for _ in 0..=QUEUE_BYTES_MAX / RECORD_BYTES_MAX {
+        let Reactor {
+            journal, engine, ..
+        } = &mut running.reactor;
+        let journal = journal.as_mut().expect("there is one");
+        assert_eq!(journal.append(large(), engine), Ok(()));
+    }
+    assert_eq!(running.next(), [(DISK_FAILED, vec![4])]);
+    disk.set(Gate::Failing);
+    running.reactor.shutdown(DISK_MAX);
 }
 
 #[test]
