@@ -330,6 +330,16 @@ test("own-14: slowness hands over only after a checkpoint became stable in one's
   t.deepEqual(complaints([...other.pass(TIMEOUT_MS), ...other.tickAfter(TIMEOUT_MS)]), []);
 });
 
+test("own-14: hand-overs do not make anybody more patient, however often and on however idle a cluster", (t) => {
+  const core = backup();
+  for (let view = 0; view < 3; view++) {
+    core.control(view, { type: "complaint", view: view as View });
+    t.like(core.of("viewLeft")[0], { cause: "handOver" });
+    if (view < 2) core.enterView(view + 1);
+  }
+  t.is(core.core.inspect().suspicion.attempts, 0);
+});
+
 test("own-14: who hears the primary complain about its own view leaves at once", (t) => {
   const core = backup();
   core.control(0, { type: "complaint", view: 1 as View });

@@ -40,7 +40,8 @@ for (const { name, faults } of BACKUPS) {
     await replicas.until("all are connected", ({ peers }) => Object.values(peers).every(({ connected }) => connected));
     const accounts = await assertUnimpressed(t, replicas);
     for (const { evidence } of accounts) t.deepEqual(evidence, [], "it never said two things at once");
-    t.true((await replicas.metrics(3)).operationsExecuted > 0, "it took part");
+    // How much it executes depends on its share of the processors: one that is silent cannot ask for what it was too slow for.
+    await replicas.until("it took part", ({ checkpoints }) => checkpoints.stable > 0, [3]);
   });
 }
 

@@ -61,8 +61,9 @@ export class ViewManager {
     const { state } = this.#context;
     const { suspicion } = state;
     if (target <= (state.pending ?? state.view)) return;
-    // A view that brought nothing was given too little time; a slow primary says nothing about time.
-    if (cause !== "complaints" && (this.#context.isChangingView() || !suspicion.progressed)) suspicion.attempts += 1;
+    // A view that brought nothing was given too little time; a slow primary, and one that hands over, says nothing about time.
+    const isLate = this.#context.isChangingView() || (cause !== "handOver" && !suspicion.progressed);
+    if (cause !== "complaints" && isLate) suspicion.attempts += 1;
     suspicion.fallen = cause === "complaints" ? suspicion.fallen + 1 : 0;
     if (cause === "complaints") suspicion.patience *= 2;
     this.#context.emit({ kind: "viewLeft", view: state.view, target, cause });
