@@ -17,6 +17,9 @@ const OWNER = { clusterId: new Uint8Array(32).fill(1), epoch: 0, replicaKey: new
 const hasher = new NodeHasher();
 const sources = without(everyone(4), setOf(3 as ReplicaId));
 
+/** Who may write to a directory. */
+const begun = new Map<string, Process[]>();
+
 /** One process of a replica that executes. */
 class Process {
   readonly executor: Executor;
@@ -27,6 +30,7 @@ class Process {
     const from = snapshots.load(hasher)?.version;
     this.executor = new Executor({ stateMachine: logMachine, hasher, members: MEMBERS, ...(from && { from }) });
     this.host = new ExecutionHost(this.executor, { hasher, sources, snapshots });
+    begun.set(dir, [...(begun.get(dir) ?? []), this]);
   }
 
   /** Executes one batch more, takes its checkpoint and has it certified with the root `digest`, its own by default. */
@@ -64,8 +68,11 @@ class Process {
 
 function directory(t: ExecutionContext): string {
   const dir = mkdtempSync(join(tmpdir(), "byzantine-snapshots-"));
-  // A thread of the addon may still be writing.
-  t.teardown(() => rmSync(dir, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 }));
+  t.teardown(async () => {
+    // A thread of the addon that still writes would put its file beside those that are removed.
+    for (const process of begun.get(dir) ?? []) await process.settled();
+    rmSync(dir, { recursive: true });
+  });
   initDataDir(dir, OWNER, false);
   return dir;
 }

@@ -26,6 +26,11 @@ async function filled(
   }
 }
 
+/** Nothing waits for the sleeper any more: what comes from now on it can only fetch. */
+async function forgotten(replicas: Replicas): Promise<void> {
+  await replicas.until("the sleeper's connections are given up", ({ peers }) => !peers[`node-${SLEEPER}`]!.connected);
+}
+
 /** So many batches that no other replica keeps what the sleeper missed. */
 async function moved(replicas: Replicas, client: ByzantineClient): Promise<void> {
   const awake = replicas.alive;
@@ -66,6 +71,7 @@ test.serial("a replica that slept while 64 MiB were written fetches them from th
   const client = await replicas.client();
   await filled(client, { first: 1, count: 100, bytes: 100 }, 100);
   replicas.stop(SLEEPER);
+  await forgotten(replicas);
   await filled(client, { first: 1_000, count: 16_384, bytes: 4_096 }, 256);
   const load = new Load([await replicas.client()], 4);
   await moved(replicas, client);
