@@ -32,6 +32,8 @@ pub mod reactor;
 pub mod records;
 pub mod rejections;
 pub mod snapshots;
+#[cfg(test)]
+mod testing;
 pub mod traffic;
 pub mod transport_thread;
 pub mod verified;

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
-use byzantine_journal::{Access, Disk, Identity, Origin, Storage, StorageFile, StorageLock, init};
+use byzantine_journal::{Disk, Identity, Origin, Storage, init};
 
 use super::DataDirectory;
+use crate::testing::{Hook, HookedDisk};
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
@@ -56,7 +57,7 @@ impl Drop for TemporaryDirectory {
     }
 }
 
-/// What the syncs of a [`GatedDisk`] do.
+/// What the syncs of a [`SyncGate`]'s disk do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gate {
     /// They return.
@@ -67,86 +68,40 @@ pub enum Gate {
     Failing,
 }
 
-/// The real disk, but for the syncs of files.
-#[derive(Clone)]
-pub struct GatedDisk(Arc<(Mutex<Gate>, Condvar)>);
+/// Decides what syncs do.
+pub struct SyncGate {
+    gate: Mutex<Gate>,
+    changed: Condvar,
+}
 
-impl GatedDisk {
+impl SyncGate {
     /// One whose syncs return.
-    pub fn open() -> Self {
-        Self(Arc::new((Mutex::new(Gate::Open), Condvar::new())))
+    pub fn open() -> Arc<Self> {
+        Arc::new(Self {
+            gate: Mutex::new(Gate::Open),
+            changed: Condvar::new(),
+        })
+    }
+
+    /// The real disk, but for the syncs of files.
+    pub fn disk(self: &Arc<Self>) -> Arc<dyn Storage> {
+        Arc::new(HookedDisk(self.clone()))
     }
 
     /// Sets what syncs do, those that wait among them.
     pub fn set(&self, gate: Gate) {
-        let (held, changed) = &*self.0;
-        *held.lock().unwrap_or_else(PoisonError::into_inner) = gate;
-        changed.notify_all();
+        *self.gate.lock().unwrap_or_else(PoisonError::into_inner) = gate;
+        self.changed.notify_all();
     }
+}
 
-    fn pass(&self) -> io::Result<()> {
-        let (held, changed) = &*self.0;
-        let gate = held.lock().unwrap_or_else(PoisonError::into_inner);
-        let gate = changed.wait_while(gate, |gate| *gate == Gate::Closed);
+impl Hook for SyncGate {
+    fn sync(&self) -> io::Result<()> {
+        let gate = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
+        let gate = self.changed.wait_while(gate, |gate| *gate == Gate::Closed);
         match *gate.unwrap_or_else(PoisonError::into_inner) {
             Gate::Failing => Err(io::Error::other("the disk is gone")),
             _ => Ok(()),
         }
-    }
-}
-
-impl Storage for GatedDisk {
-    fn create_dir(&self, dir: &Path) -> io::Result<()> {
-        Disk.create_dir(dir)
-    }
-
-    fn open(&self, path: &Path, access: Access) -> io::Result<Box<dyn StorageFile>> {
-        let file = Disk.open(path, access)?;
-        Ok(Box::new(GatedFile(self.clone(), file)))
-    }
-
-    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
-        Disk.list(dir)
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        Disk.rename(from, to)
-    }
-
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        Disk.remove(path)
-    }
-
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        Disk.sync_dir(dir)
-    }
-
-    fn lock(&self, path: &Path) -> io::Result<Box<dyn StorageLock>> {
-        Disk.lock(path)
-    }
-
-    fn entropy(&self, bytes: &mut [u8]) -> io::Result<()> {
-        Disk.entropy(bytes)
-    }
-}
-
-struct GatedFile(GatedDisk, Box<dyn StorageFile>);
-
-impl StorageFile for GatedFile {
-    fn length(&self) -> io::Result<u64> {
-        self.1.length()
-    }
-
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.1.read_at(buffer, offset)
-    }
-
-    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.1.write_at(bytes, offset)
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        self.0.pass()?;
-        self.1.sync()
     }
 }

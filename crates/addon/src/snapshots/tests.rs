@@ -1,15 +1,16 @@
 //! On the real file system, behind a gate that keeps the disk from answering.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
 use byzantine_journal::snapshot::{self, CHUNK_BYTES_MAX, SnapshotHeader, SnapshotReader};
-use byzantine_journal::{Access, Disk, Identity, Storage, StorageFile, StorageLock};
+use byzantine_journal::{Disk, Identity, Storage};
 
 use super::turns::turn_in;
 use super::{Progress, Refused, SnapshotThread, WAITING_MAX};
+use crate::testing::{Hook, HookedDisk};
 
 const IDENTITY: Identity = Identity {
     cluster: [1; 32],
@@ -100,6 +101,10 @@ impl Gate {
         Arc::new(gate)
     }
 
+    fn disk(self: &Arc<Self>) -> Arc<dyn Storage> {
+        Arc::new(HookedDisk(self.clone()))
+    }
+
     fn open(&self) {
         self.state.lock().expect("no panic").closed = false;
         self.changed.notify_all();
@@ -130,71 +135,19 @@ impl Gate {
     }
 }
 
-struct GatedDisk(Arc<Gate>);
-
-struct GatedFile {
-    file: Box<dyn StorageFile>,
-    gate: Arc<Gate>,
-}
-
-impl Storage for GatedDisk {
-    fn create_dir(&self, dir: &Path) -> io::Result<()> {
-        Disk.create_dir(dir)
-    }
-
-    fn open(&self, path: &Path, access: Access) -> io::Result<Box<dyn StorageFile>> {
-        Ok(Box::new(GatedFile {
-            file: Disk.open(path, access)?,
-            gate: Arc::clone(&self.0),
-        }))
-    }
-
-    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
-        Disk.list(dir)
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        Disk.rename(from, to)
-    }
-
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        Disk.remove(path)
-    }
-
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        Disk.sync_dir(dir)
-    }
-
-    fn lock(&self, path: &Path) -> io::Result<Box<dyn StorageLock>> {
-        Disk.lock(path)
-    }
-
-    fn entropy(&self, bytes: &mut [u8]) -> io::Result<()> {
-        Disk.entropy(bytes)
-    }
-}
-
-impl StorageFile for GatedFile {
-    fn length(&self) -> io::Result<u64> {
-        self.file.length()
-    }
-
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.file.read_at(buffer, offset)
-    }
-
-    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        match self.gate.pass() {
+impl Hook for Gate {
+    fn write(&self) -> io::Result<()> {
+        match self.pass() {
             Some(Fault::Full) => Err(io::ErrorKind::StorageFull.into()),
             Some(Fault::Panic) => panic!("as the test asked"),
-            Some(Fault::Sync) | None => self.file.write_at(bytes, offset),
+            Some(Fault::Sync) | None => Ok(()),
         }
     }
 
     fn sync(&self) -> io::Result<()> {
-        match self.gate.pass() {
+        match self.pass() {
             Some(Fault::Sync) => Err(io::Error::other("no answer from the device")),
-            _ => self.file.sync(),
+            _ => Ok(()),
         }
     }
 }
@@ -233,7 +186,7 @@ fn what_was_written_and_finished_is_durable_under_its_name() {
 #[test]
 fn no_caller_waits_for_a_disk_that_does_not_answer() {
     let (directory, gate) = (Directory::new(), Gate::closed());
-    let thread = directory.start(Arc::new(GatedDisk(Arc::clone(&gate))), 100);
+    let thread = directory.start(gate.disk(), 100);
     gate.wait_for_a_write();
     for fill in 0..WAITING_MAX {
         assert_eq!(thread.write(&[fill as u8]), Ok(true));
@@ -270,7 +223,7 @@ fn what_was_not_finished_never_was() {
 #[test]
 fn chunks_that_wait_are_not_written_once_it_is_given_up() {
     let (directory, gate) = (Directory::new(), Gate::closed());
-    let thread = directory.start(Arc::new(GatedDisk(Arc::clone(&gate))), 100);
+    let thread = directory.start(gate.disk(), 100);
     gate.wait_for_a_write();
     assert_eq!(thread.write(&[1]), Ok(true));
     thread.abort();
@@ -284,7 +237,7 @@ fn chunks_that_wait_are_not_written_once_it_is_given_up() {
 #[test]
 fn after_finish_it_is_neither_written_nor_given_up() {
     let (directory, gate) = (Directory::new(), Gate::closed());
-    let thread = directory.start(Arc::new(GatedDisk(Arc::clone(&gate))), 100);
+    let thread = directory.start(gate.disk(), 100);
     assert_eq!(thread.write(&[1]), Ok(true));
     thread.finish();
     assert_eq!(thread.write(&[2]), Err(Refused::Ended));
@@ -321,7 +274,7 @@ fn what_the_disk_refuses_is_named_and_leaves_the_snapshots_before_it() {
         (Fault::Sync, "fsyncFailed"),
         (Fault::Panic, "fsyncFailed"),
     ] {
-        let failing = directory.start(Arc::new(GatedDisk(Gate::faulty(fault))), 200);
+        let failing = directory.start(Gate::faulty(fault).disk(), 200);
         failing.finish();
         let progress = ended(&failing);
         assert_eq!(reason(&progress), name, "{progress}");
@@ -338,11 +291,11 @@ fn what_the_disk_refuses_is_named_and_leaves_the_snapshots_before_it() {
 #[test]
 fn the_next_snapshot_of_a_directory_waits_until_the_one_before_is_gone() {
     let (directory, gate) = (Directory::new(), Gate::closed());
-    let first = directory.start(Arc::new(GatedDisk(Arc::clone(&gate))), 100);
+    let first = directory.start(gate.disk(), 100);
     gate.wait_for_a_write();
     first.abort();
     let behind = Gate::closed();
-    let second = directory.start(Arc::new(GatedDisk(Arc::clone(&behind))), 100);
+    let second = directory.start(behind.disk(), 100);
     assert_eq!(second.write(&[2]), Ok(true));
     second.finish();
     assert!(turn_in(&directory.0).try_lock().is_err(), "it is taken");

@@ -7,7 +7,7 @@ use byzantine_journal::{
 };
 
 use super::*;
-use crate::journal::testing::{Gate, GatedDisk, TemporaryDirectory};
+use crate::journal::testing::{Gate, SyncGate, TemporaryDirectory};
 
 /// Longest wait for a directory that is let go of.
 const DISK_MAX: Duration = Duration::from_secs(30);
@@ -93,15 +93,15 @@ fn persisted(up_to: u64) -> (u8, Vec<u8>) {
 
 #[test]
 fn records_of_a_turn_share_a_sync_and_persisted_comes_when_they_are_durable_and_wakes() {
-    let (directory, disk) = (genesis(), GatedDisk::open());
-    let mut running = Running::on(directory.with(identity(), Arc::new(disk.clone())));
+    let (directory, gate) = (genesis(), SyncGate::open());
+    let mut running = Running::on(directory.with(identity(), gate.disk()));
     // The segment is there after the first record.
     assert_eq!(running.store([1]), [persisted(1)]);
-    disk.set(Gate::Closed);
+    gate.set(Gate::Closed);
     let turn = running.turn(&leases(2..=4), SLEEP_MAX);
     assert_eq!(turn, Ok(vec![]), "the disk has not answered");
     let woken = running.reactor.turns().woken;
-    disk.set(Gate::Open);
+    gate.set(Gate::Open);
     assert_eq!(running.next(), [persisted(4)]);
     // A wake that comes between turns ends the next sleep.
     assert_eq!(running.turn(&[], SLEEP_MAX), Ok(vec![]));
@@ -115,10 +115,10 @@ fn records_of_a_turn_share_a_sync_and_persisted_comes_when_they_are_durable_and_
 
 #[test]
 fn a_failed_disk_is_told_once_and_later_records_go_nowhere() {
-    let (directory, disk) = (genesis(), GatedDisk::open());
-    let mut running = Running::on(directory.with(identity(), Arc::new(disk.clone())));
+    let (directory, gate) = (genesis(), SyncGate::open());
+    let mut running = Running::on(directory.with(identity(), gate.disk()));
     assert_eq!(running.store([1]), [persisted(1)]);
-    disk.set(Gate::Failing);
+    gate.set(Gate::Failing);
     assert_eq!(running.store([2]), [(DISK_FAILED, vec![0])]);
     let status = running.reactor.journal().expect("there is one").status();
     assert_eq!(status.reason(), Some(Reason::FsyncFailed));
@@ -131,10 +131,10 @@ fn a_failed_disk_is_told_once_and_later_records_go_nowhere() {
 
 #[test]
 fn a_disk_that_is_a_whole_queue_behind_counts_as_failed_and_memory_is_bounded() {
-    let (directory, disk) = (genesis(), GatedDisk::open());
-    let mut running = Running::on(directory.with(identity(), Arc::new(disk.clone())));
+    let (directory, gate) = (genesis(), SyncGate::open());
+    let mut running = Running::on(directory.with(identity(), gate.disk()));
     assert_eq!(running.store([1]), [persisted(1)]);
-    disk.set(Gate::Closed);
+    gate.set(Gate::Closed);
     // Zeros that nobody looks at take no memory.
     let large = || vec![vec![0; RECORD_BYTES_MAX]];
     for _ in 0..=QUEUE_BYTES_MAX / RECORD_BYTES_MAX {
@@ -145,7 +145,7 @@ fn a_disk_that_is_a_whole_queue_behind_counts_as_failed_and_memory_is_bounded() 
         assert_eq!(journal.append(large(), engine), Ok(()));
     }
     assert_eq!(running.next(), [(DISK_FAILED, vec![4])]);
-    disk.set(Gate::Failing);
+    gate.set(Gate::Failing);
     running.reactor.shutdown(DISK_MAX);
 }
 
