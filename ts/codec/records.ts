@@ -8,7 +8,7 @@ import type { Lsn, Sequence, SessionId, View } from "../protocol/types.ts";
 import { readBatch, readDigests, writeBatch, writeDigests } from "./batch.ts";
 import { DecodeError, malformed, Reader, type Writer } from "./bytes.ts";
 import { BUNDLE_OPERATIONS_MAX } from "./client.ts";
-import { readNewView, readReplica, readViewChange, requireSource, writeNewView } from "./viewChange.ts";
+import { readNewView, readReplica, readViewChange, writeNewView } from "./viewChange.ts";
 import type { SignatureSource } from "./viewChange.ts";
 
 const TYPES = [
@@ -146,7 +146,7 @@ function readCertificate(reader: Reader, phase: Phase | "checkpoint", view: View
 function writeEntered(writer: Writer, newView: NewView, signatures: SignatureSource | undefined): void {
   writer.u53(newView.view);
   const place = writer.openLength();
-  if (signatures !== undefined) writeNewView(writer, newView, requireSource(signatures));
+  if (signatures !== undefined) writeNewView(writer, newView, signatures);
   writer.closeLength(place);
 }
 

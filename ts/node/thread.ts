@@ -245,15 +245,13 @@ function report(port: MessagePort, error: unknown): void {
   port.close();
 }
 
-/** What each refusal of a data directory asks of its operator, where that is not plain. */
-const REMEDIES: Readonly<Record<string, string>> = {
-  wiped:
-    "; where this replica has never taken part, mark it once (initDataDir, byzantine-quic init); " +
-    "where its disk was lost it must not start as if nothing had happened",
-};
+/** What an empty data directory asks of its operator. */
+const UNMARKED =
+  "; where this replica has never taken part, mark it once (initDataDir, byzantine-quic init); " +
+  "where its disk was lost it must not start as if nothing had happened";
 
 function refusedDataDir(dataDir: string | undefined, error: ByzantineError): ByzantineError {
-  const remedy = REMEDIES[String(error.data["reason"])] ?? "";
+  const remedy = error.data["reason"] === "wiped" ? UNMARKED : "";
   return new ByzantineError("DATA_DIR", `${dataDir}: ${error.message}${remedy}`, { ...error.data, dataDir }, error);
 }
 
