@@ -2,6 +2,7 @@
  * A member made of the product's own parts (reactor, loop, core, execution), with faults between its core and everybody else.
  * What it cannot do is to sign two votes that contradict each other, as the reactor refuses that; `double-voter.ts` can.
  */
+import { digestFromHex } from "../../dist/codec/digest.js";
 import { Reactor } from "../../dist/native/native.js";
 import { InlineExecution, type ExecutionPort } from "../../dist/node/execution-port.js";
 import { replicaOptionsOf } from "../../dist/node/options.js";
@@ -16,6 +17,7 @@ import {
   setOf,
   without,
   type AgreedTime,
+  type ClientKey,
   type ReplicaId,
   type ReplicaSet,
 } from "../../dist/protocol/types.js";
@@ -92,7 +94,9 @@ export class ByzantineReplica {
       execution: falseExecution(faults, honest),
       observer: this.#observer,
       replica: options,
+      key: digestFromHex(cluster.nodes[me]!.publicKey) as string as ClientKey,
       durable: false,
+      opaque: false,
     });
   }
 

@@ -43,10 +43,11 @@ const RECORDS: readonly DurableRecord[] = [
   { type: "checkpoint", sequence, digest: D, first: 61 as Sequence, batches: [E, D] },
   { type: "stable", certificate: stable },
   { type: "cleanStop", view, through: sequence },
+  { type: "readmitted", view, ordered: sequence },
 ];
 
 interface Past {
-  readonly kind: 0 | 1 | 2;
+  readonly kind: 0 | 1 | 2 | 3;
   readonly clean?: boolean;
   readonly records?: readonly DurableRecord[];
   readonly bundles?: readonly BundleRef[];
@@ -89,6 +90,7 @@ test("every record comes back as it was written, with its number", (t) => {
   t.deepEqual(past, {
     type: "restart",
     clean: false,
+    wiped: false,
     records: RECORDS.map((record, index) => ({ lsn: (index + 1) as Lsn, record })),
     bundles: [],
     viewChanges: [],
@@ -98,12 +100,20 @@ test("every record comes back as it was written, with its number", (t) => {
 test("bundles, VIEW-CHANGEs and the mark of a clean stop come back", (t) => {
   const viewChanges = [{ from: 3 as ReplicaId, message: viewChange }];
   const past = readRecovered(recovered({ kind: 1, clean: true, bundles: [bundle], viewChanges }));
-  t.deepEqual(past, { type: "restart", clean: true, records: [], bundles: [bundle], viewChanges });
+  t.deepEqual(past, {
+    type: "restart",
+    clean: true,
+    wiped: false,
+    records: [],
+    bundles: [bundle],
+    viewChanges,
+  });
 });
 
 test("a first start and a wiped disk are told apart", (t) => {
   t.deepEqual(readRecovered(recovered({ kind: 0 })), { type: "genesis" });
   t.deepEqual(readRecovered(recovered({ kind: 2 })), { type: "wiped" });
+  t.like(readRecovered(recovered({ kind: 3 })), { type: "restart", wiped: true });
 });
 
 test("a NEW-VIEW that the addon keeps is named by its view alone", (t) => {

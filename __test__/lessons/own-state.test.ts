@@ -1,7 +1,7 @@
 /**
  * What our PBFT does and why, one test or more for each number: checkpoints and state (own-16 … own-19).
  *
- * Not built yet, and so without a test: what disks have to keep (own-16), wiped disks (own-20), fast reads (own-21) and tentative
+ * Not built yet, and so without a test: what disks have to keep (own-16), fast reads (own-21) and tentative
  * execution (own-22).
  */
 import test from "ava";

@@ -3,7 +3,7 @@
  * (pbft-17 … pbft-32).
  *
  * Not built yet, and so without a test: fast reads (pbft-21), tentative execution (pbft-22). Restarts (pbft-28, pbft-30) are in
- * `../protocol/recovery.test.ts`, disks (pbft-29) in `crates/journal`; a wiped disk (pbft-31) stops its replica.
+ * `../protocol/recovery.test.ts`, disks (pbft-29) in `crates/journal`; wiped disks (pbft-31, own-20) in `../protocol/readmission.test.ts`.
  */
 import test from "ava";
 import { Writer } from "../../dist/codec/bytes.js";

@@ -7,7 +7,7 @@ import type { Reactor } from "../../dist/native/native.js";
 import type { ExecutionPort } from "../../dist/node/execution-port.js";
 import { ReactorLoop } from "../../dist/node/reactor-loop.js";
 import type { Action, Core, Input } from "../../dist/protocol/core.js";
-import type { AgreedTime, Lsn, ReplicaId, Run, Sequence, View } from "../../dist/protocol/types.js";
+import type { AgreedTime, ClientKey, Lsn, ReplicaId, Run, Sequence, View } from "../../dist/protocol/types.js";
 import { D } from "../codec/samples.ts";
 
 const lease = (lsn: number): Action => ({
@@ -61,6 +61,7 @@ class Scripted {
       execution,
       observer,
       replica: { n: 4, me: 1 as ReplicaId },
+      key: D as string as ClientKey,
       durable: true,
       opaque,
     });

@@ -90,6 +90,7 @@ test("§4.1: a replica that has executed a request already sends its reply again
     executed: [{ session, first: 1, last: 1 }],
     acknowledged: [],
     expired: [],
+    recovered: [],
   };
   core.step({ kind: "executed", run: 0 as never, through: 1 as never, sessions });
   t.is(core.of("reply")[0]?.sequence as number | undefined, 1);

@@ -6,7 +6,7 @@ import { serve } from "./serve.mjs";
 
 /** Where the recordings of replicas that stopped themselves are kept, if anywhere. */
 const RECORDINGS = process.env["BYZANTINE_RECORDINGS"];
-const EVENTS = ["viewChange", "checkpoint", "stateTransfer", "peer", "evidence", "diverged", "fatal"];
+const EVENTS = ["viewChange", "checkpoint", "stateTransfer", "peer", "evidence", "diverged", "readmitted", "fatal"];
 
 function durabilityOf({ cluster, me, dataDir }) {
   if (dataDir !== undefined) return { durability: "fsync", dataDir };

@@ -171,6 +171,13 @@ export class Replicas {
     this.#plan.killer?.relieve(this.dataDir(replica));
   }
 
+  /** Ends a replica, and puts an empty disk in the place of its own, marked as that. */
+  async loseDisk(replica: number): Promise<void> {
+    await this.kill(replica);
+    await rm(this.dataDir(replica), { recursive: true });
+    initDataDir(this.optionsOf(replica), { diskLost: true });
+  }
+
   /** Ends a replica in order: it hands over what others wait for, and its process ends. */
   async shutDown(replica: number): Promise<void> {
     const process = this.#process(replica);

@@ -174,7 +174,7 @@ test("results of execution from before the state was fetched are ignored", (t) =
   t.is(core.of("execute").length, 1);
   core.checkpointed(4, "mine");
   stableByOthers(core, 4, "theirs");
-  const sessions = { opened: [], executed: [], acknowledged: [], expired: [] };
+  const sessions = { opened: [], executed: [], acknowledged: [], expired: [], recovered: [] };
   core.step({ kind: "executed", run: 0 as Run, through: at(5), sessions });
   t.deepEqual(core.ignored(), ["staleRun"]);
   t.is(core.of("reply").length, 0);

@@ -166,7 +166,7 @@ export class Flood {
             kind: "executed",
             run,
             through: sequence,
-            sessions: { opened: [], executed: [], acknowledged: [], expired: [] },
+            sessions: { opened: [], executed: [], acknowledged: [], expired: [], recovered: [] },
           },
         ];
       case "checkpoint":
@@ -179,6 +179,7 @@ export class Flood {
             sequence: action.certificate.sequence,
             digest: action.certificate.digest,
             sessions: [],
+            marks: [],
           },
         ];
       default:

@@ -243,7 +243,12 @@ export class Member {
       last: firstSequence,
     }));
     this.step(
-      { kind: "executed", run, through: sequence, sessions: { opened, executed, acknowledged: [], expired: [] } },
+      {
+        kind: "executed",
+        run,
+        through: sequence,
+        sessions: { opened, executed, acknowledged: [], expired: [], recovered: [] },
+      },
       this.#cluster.now as Instant,
     );
   }
@@ -272,7 +277,7 @@ export class Member {
     });
     const sequence = this.core.inspect().installing?.sequence as Sequence;
     this.step(
-      { kind: "installed", run: installing.run as never, sequence, digest: root, sessions },
+      { kind: "installed", run: installing.run as never, sequence, digest: root, sessions, marks: [] },
       this.#cluster.now as Instant,
     );
   }

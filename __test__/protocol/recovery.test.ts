@@ -254,7 +254,7 @@ test("own-11: that a view was left stays recorded when the view before it is rec
   const target = core.core.inspect().pending!;
   core.sealed(target, "ours");
   core.step({ kind: "snapshotted", sequence: at(4) });
-  core.step({ kind: "installed", run: 0 as never, sequence: at(8), digest: digestOf("x"), sessions: [] });
+  core.step({ kind: "installed", run: 0 as never, sequence: at(8), digest: digestOf("x"), sessions: [], marks: [] });
   t.true(core.records.some(({ record }) => record.type === "viewLeft"));
   t.is(core.restarted({ snapshot: 4 }).core.inspect().pending, target);
 });

@@ -202,6 +202,7 @@ test("a retry of an executed bundle is answered without ordering it again", (t) 
       executed: [{ session: 1 as SessionId, first: 1, last: 1 }],
       acknowledged: [],
       expired: [],
+      recovered: [],
     },
   });
   core.request(bundle("a"));
@@ -225,6 +226,7 @@ test("conflicting bundles of one client are done when their operations are execu
       executed: [{ session: 1 as SessionId, first: 1, last: 3 }],
       acknowledged: [],
       expired: [],
+      recovered: [],
     },
   });
   t.is(core.core.inspect().pooledBundles, 0);
@@ -265,12 +267,6 @@ test("a failing disk and a failing state machine stop the replica with a reason"
   const machine = backup();
   machine.step({ kind: "executionFailed", run: 0 as Run, sequence: at(1), reason: "stack" });
   t.deepEqual(machine.of("halt")[0]?.reason, { code: "EXECUTION_FAILED", sequence: at(1), message: "stack" });
-});
-
-test("a wiped disk is not a restart: the replica halts", (t) => {
-  const core = backup();
-  const wiped = core.step({ kind: "recovered", state: { type: "wiped" }, wallClock: WALL_CLOCK as never });
-  t.is(wiped.find(({ kind }) => kind === "halt")?.kind, "halt");
 });
 
 test("a replica that reaches a checkpoint after it became stable still signs it, and repeats it to a peer below", (t) => {

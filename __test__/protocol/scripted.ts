@@ -167,11 +167,12 @@ export class Scripted {
   }
 
   /** A new process on this one's disk: with all its records, or those up to `through` alone. */
-  restarted({ snapshot = 0, through = Infinity, clean = false } = {}): Scripted {
+  restarted({ snapshot = 0, through = Infinity, clean = false, wiped = false } = {}): Scripted {
     return new Scripted(this.options, {
       type: "restart",
       clean,
-      snapshot: { sequence: snapshot as Sequence, sessions: [] },
+      wiped,
+      snapshot: { sequence: snapshot as Sequence, sessions: [], marks: [] },
       records: this.records.filter(({ lsn }) => lsn <= through),
       bundles: [...this.bundles.values()],
       viewChanges: this.viewChanges,
@@ -218,7 +219,7 @@ export class Scripted {
   }
 
   executed(through: number): readonly Action[] {
-    const sessions = { opened: [], executed: [], acknowledged: [], expired: [] };
+    const sessions = { opened: [], executed: [], acknowledged: [], expired: [], recovered: [] };
     return this.step({ kind: "executed", run: this.core.inspect().run, through: through as Sequence, sessions });
   }
 
@@ -239,7 +240,7 @@ export class Scripted {
   installed(sequence: number, name: string): readonly Action[] {
     const { run } = this.core.inspect();
     const digest = digestOf(name);
-    return this.step({ kind: "installed", run, sequence: sequence as Sequence, digest, sessions: [] });
+    return this.step({ kind: "installed", run, sequence: sequence as Sequence, digest, sessions: [], marks: [] });
   }
 
   /** Replica `from` signed the root `name` at `sequence`. */

@@ -64,6 +64,13 @@ const prepared = (sequence: number, digest: string, view = 0, signers = [0, 1, 2
   digest,
   signers,
 });
+/** "May vote in view 0 up to 3". */
+const leaseOf = (replica: number): Observation => ({
+  kind: "durable",
+  replica,
+  lsn: 1,
+  record: { type: "lease", view: 0, through: 3 },
+});
 const leftFor = (replica: number, target: number, message = `${replica}>${target}`): Observation => ({
   kind: "durable",
   replica,
@@ -174,6 +181,8 @@ const left = (v: Vote | undefined, after: number, durable: number): Observation 
   after,
   durable,
 });
+/** A vote of `replica`, by a record that is durable. */
+const leftVote = (replica: number, v: Vote): Observation => ({ ...left(v, 1, 1), replica }) as Observation;
 
 interface Case {
   readonly invariant: number;
@@ -258,11 +267,15 @@ const red: readonly Case[] = [
   {
     invariant: 5,
     name: "two digests gather a quorum of signatures",
-    history: ["a", "b"].flatMap((d) => [
-      signed(0, vote("prePrepare", 1, d)),
-      signed(1, vote("prepare", 1, d)),
-      signed(3, vote("prepare", 1, d)),
-    ]),
+    history: [
+      ...[0, 1, 2].map(leaseOf),
+      leftVote(0, vote("prePrepare", 1, "a")),
+      leftVote(1, vote("prepare", 1, "a")),
+      signed(3, vote("prepare", 1, "a")),
+      signed(3, vote("prepare", 1, "b")),
+      leftVote(2, vote("prepare", 1, "b")),
+      leftVote(1, vote("prepare", 1, "b")),
+    ],
   },
   {
     invariant: 5,
@@ -438,11 +451,7 @@ const red: readonly Case[] = [
   {
     invariant: 7,
     name: "a replica votes again, as before, where a lease let it vote before it crashed",
-    history: [
-      { kind: "durable", replica: 0, lsn: 1, record: { type: "lease", view: 0, through: 3 } },
-      restarted(0, "kept"),
-      emitted(0, vote("prePrepare", 3, "a")),
-    ],
+    history: [leaseOf(0), restarted(0, "kept"), emitted(0, vote("prePrepare", 3, "a"))],
   },
   {
     invariant: 7,
@@ -450,9 +459,19 @@ const red: readonly Case[] = [
     history: [emitted(1, vote("commit", 1, "a")), restarted(1, "wiped"), emitted(1, vote("commit", 1, "a"))],
   },
   {
+    invariant: 7,
+    name: "a replica is readmitted and votes where it may have voted before it lost its disk",
+    history: [
+      emitted(1, vote("commit", 3, "a")),
+      restarted(1, "wiped"),
+      { kind: "readmitted", replica: 1, sequence: 2 },
+      emitted(1, vote("commit", 3, "a")),
+    ],
+  },
+  {
     invariant: 17,
     name: "a replica halts although its disk kept everything",
-    history: [restarted(0, "kept"), { kind: "halted", replica: 0, reason: "WIPED_DISK" }],
+    history: [restarted(0, "kept"), { kind: "halted", replica: 0, reason: "DISK_FAILED" }],
   },
   { invariant: 17, name: "an honest replica halts", history: [{ kind: "halted", replica: 0, reason: "whim" }] },
   {
@@ -734,6 +753,18 @@ test("invariant 20 goes red when two runs of one seed differ", (t) => {
   t.is(checkDeterminism("a1", "a1"), undefined);
 });
 
+test("what was signed and never left is no vote: a process that comes back may sign something else", (t) => {
+  const history = [
+    signed(0, vote("prePrepare", 1, "a")),
+    signed(3, vote("prepare", 1, "a")),
+    signed(1, vote("prepare", 1, "a")),
+    restarted(1, "kept"),
+    ...[0, 1].map((replica) => leftVote(replica, vote("prepare", 1, "b"))),
+    signed(3, vote("prepare", 1, "b")),
+  ];
+  t.not(violationOf(history)?.name, "certificate uniqueness");
+});
+
 test("a sound history is silent", (t) => {
   const digest = "a";
   const history: Observation[] = [
@@ -770,7 +801,7 @@ test("a sound history is silent", (t) => {
     { kind: "calm", core: [0, 1] },
     { kind: "crashed", replica: 2 },
     restarted(2, "wiped"),
-    { kind: "halted", replica: 2, reason: "WIPED_DISK" },
+    { kind: "readmitted", replica: 2, sequence: 4 },
   ];
   const violation = violationOf(history, {
     core: [0, 1],

@@ -1,7 +1,7 @@
 import test from "ava";
 import { OPEN_LIFETIME_MS_MAX, SESSION_LIMITS } from "../../dist/state/session-limits.js";
 import { encodeSystemOperation, decodeNumberResult } from "../../dist/state/system-operation.js";
-import type { ReplicaId } from "../../dist/protocol/types.js";
+import type { ReplicaId, View } from "../../dist/protocol/types.js";
 import { ALICE, BOB, bytes, clientKey, Driver, entriesOf, MEMBERS, open, sessionOf, text } from "./driver.ts";
 
 test("session ids count up from 1 and are never used again", (t) => {
@@ -290,7 +290,12 @@ test("an evicted session leaves nothing but its remembered OPEN", (t) => {
 test("RECOVER returns its sequence to the replica whose key it bears, and to nobody else", (t) => {
   const driver = new Driver();
   const recover = (client: typeof ALICE, replica: number): string[] => {
-    const operation = encodeSystemOperation({ kind: "recover", replica: replica as ReplicaId });
+    const operation = encodeSystemOperation({
+      kind: "recover",
+      replica: replica as ReplicaId,
+      nonce: 7,
+      view: 0 as View,
+    });
     const batch = driver.run({ client, session: 0, first: 3, operations: [operation] });
     const [entry] = batch.replies[0]!.entries;
     return [entry!.status, entry!.status === "ok" ? String(decodeNumberResult(entry!.result)) : text(entry!.result)];
@@ -300,6 +305,24 @@ test("RECOVER returns its sequence to the replica whose key it bears, and to nob
   t.deepEqual(recover(MEMBERS[2]!, 1), ["refused", "NOT_THAT_REPLICA"]);
   t.deepEqual(recover(ALICE, 0), ["refused", "NOT_THAT_REPLICA"]);
   t.deepEqual(recover(ALICE, 77), ["refused", "NOT_THAT_REPLICA"]);
+});
+
+test("the RECOVER that counts is the first of the highest nonce, and under it of the highest view", (t) => {
+  const driver = new Driver();
+  const marked = (nonce: number, view: number): readonly number[] => {
+    const operation = encodeSystemOperation({ kind: "recover", replica: 2 as ReplicaId, nonce, view: view as View });
+    const { sequence, sessions } = driver.run({ client: MEMBERS[2]!, session: 0, first: 1, operations: [operation] });
+    const [{ mark, sequence: executedAt } = t.fail() as never] = sessions.recovered;
+    t.is(executedAt, sequence);
+    t.deepEqual(driver.executor.recoverMarks(), [mark]);
+    return [mark.nonce, mark.view, mark.sequence];
+  };
+  t.deepEqual(marked(7, 1), [7, 1, 1]);
+  t.deepEqual(marked(7, 1), [7, 1, 1], "one that was captured moves nothing");
+  t.deepEqual(marked(7, 0), [7, 1, 1]);
+  t.deepEqual(marked(6, 9), [7, 1, 1]);
+  t.deepEqual(marked(7, 2), [7, 2, 5]);
+  t.deepEqual(marked(8, 0), [8, 0, 6]);
 });
 
 test("malformed operations outside of a session are refused", (t) => {

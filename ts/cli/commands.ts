@@ -6,13 +6,14 @@ import { client } from "./client.ts";
 import { init } from "./init.ts";
 import { keygen } from "./keygen.ts";
 import { node } from "./node.ts";
+import { recover } from "./recover.ts";
 import { replay } from "./replay.ts";
 import { snapshot } from "./snapshot.ts";
 import { status } from "./status.ts";
 import { up } from "./up.ts";
 import { wal } from "./wal.ts";
 
-const COMMANDS: readonly Command[] = [keygen, init, up, client, status, node, replay, wal, snapshot];
+const COMMANDS: readonly Command[] = [keygen, init, up, client, status, node, recover, replay, wal, snapshot];
 
 /**
  * Runs one command line.

@@ -43,6 +43,7 @@ Options
     replica.on("peer", ({ nodeId, connected }) => log(connected ? "connected" : "disconnected", { peer: nodeId }));
     replica.on("checkpoint", ({ sequence, digest }) => log("checkpoint", { sequence, digest: digest.slice(0, 16) }));
     replica.on("viewChange", ({ view, primary, cause }) => log("view", { view, primary, cause }));
+    replica.on("readmitted", ({ view, sequence }) => log("readmitted", { view, sequence }));
     replica.on("evidence", (evidence) => log("evidence", evidence));
     await replica.initialize();
     await using _admin = await AdminEndpoint.open(adminSocketOf(options.dataDir ?? "."), {

@@ -124,7 +124,7 @@ export const CLUSTER_FIELDS = [
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
-/** RECOVER, 66 bytes, must fit whatever an operator chooses. */
+/** RECOVER, 18 bytes, must fit whatever an operator chooses. */
 const OPERATION_BYTES_MIN = 128;
 /** Instances in flight by default; more gain nothing and lengthen view changes. */
 const IN_FLIGHT_DEFAULT = 64;

@@ -20,12 +20,14 @@ const TYPES = [
   "checkpoint",
   "stable",
   "cleanStop",
+  "readmitted",
 ] as const satisfies readonly DurableRecord["type"][];
 /** Types begin at 1. */
 const FIRST_TYPE = 1;
 
 const CAUSES: readonly ViewChangeCause[] = ["timeout", "complaints", "joined", "handOver", "fenced", "recovered"];
-const STATES = ["genesis", "restart", "wiped"] as const;
+/** A restart from a journal that began in place of a lost one is "replaced". */
+const STATES = ["genesis", "restart", "wiped", "replaced"] as const;
 
 /** What the addon knows of a replica's past; the snapshot is kept by those who execute. */
 export type Recovered = { readonly type: "genesis" | "wiped" } | Omit<Restart, "snapshot">;
@@ -60,6 +62,9 @@ export function writeRecord(writer: Writer, record: DurableRecord, signatures: S
       return writeDigests(writer, record.batches);
     case "stable":
       return writeCertificate(writer, record.certificate);
+    case "readmitted":
+      writer.u53(record.view);
+      return writer.u53(record.ordered);
   }
 }
 
@@ -73,7 +78,8 @@ export function readRecovered(bytes: Uint8Array): Recovered {
     const bundles = readList(reader, readBundleRef);
     const viewChanges = readList(reader, readKeptViewChange);
     reader.end();
-    return type === "restart" ? { type, clean, records, bundles, viewChanges } : { type };
+    if (type === "genesis" || type === "wiped") return { type };
+    return { type: "restart", clean, wiped: type === "replaced", records, bundles, viewChanges };
   } catch (error) {
     if (!(error instanceof DecodeError)) throw error;
     throw new Error(`what the addon recovered is malformed: ${error.reason}`, { cause: error });
@@ -129,6 +135,8 @@ function readRecord(reader: Reader): DurableRecord {
     }
     case "stable":
       return { type, certificate: readCertificate(reader, "checkpoint", 0 as View) };
+    case "readmitted":
+      return { type, view: reader.u53() as View, ordered: reader.u53() as Sequence };
   }
 }
 

@@ -43,7 +43,7 @@ interface RunningThread {
 /**
  * A replica of a cluster.
  *
- * Events: `viewChange`, `checkpoint`, `stateTransfer`, `peer`, `evidence`, `diverged`, `fatal`. A peer's fault is never an error; `fatal`
+ * Events: `viewChange`, `checkpoint`, `stateTransfer`, `peer`, `evidence`, `diverged`, `readmitted`, `fatal`. A peer's fault is never an error; `fatal`
  * is this replica's own end (it stopped rather than lie), after which `shutdown()` is all that is left.
  */
 export class ByzantineNode extends EventEmitter<NodeEvents> implements AsyncDisposable {

@@ -9,17 +9,23 @@ export function ownerOf({ clusterId, epoch, nodes }: ClusterConfig, me: number):
   return { clusterId: Buffer.from(clusterId, "hex"), epoch, replicaKey };
 }
 
-/**
- * Marks a node's `dataDir` as that of a replica which has never taken part in this epoch of the cluster. Done once, by whoever sets
- * the cluster up: a directory without the mark counts as wiped, and is no first start.
- * @throws ByzantineError `DATA_DIR` where it is marked already or cannot be written, `INVALID_CONFIG`.
- */
-export function initDataDir(options: ByzantineNodeOptions): void {
-  const { cluster, me, dataDir, durability } = resolveNode(options);
-  if (durability === "fsync") markGenesis(cluster, me, dataDir as string);
+export interface InitDataDirOptions {
+  /** The directory takes the place of one that was lost: the replica took part before, and does not know what it said. */
+  readonly diskLost?: boolean;
 }
 
-/** The same for member `me` of a cluster. */
+/**
+ * Marks a node's `dataDir`, which is absent or empty. Done once, by whoever sets the cluster up, for a replica that has never taken
+ * part in this epoch; or with `diskLost` for one whose disk was lost, which votes again when the cluster has gone on far enough.
+ * A directory without a mark is refused. To mark a lost one as new lets its replica contradict itself.
+ * @throws ByzantineError `DATA_DIR` where it is marked already or cannot be written, `INVALID_CONFIG`.
+ */
+export function initDataDir(options: ByzantineNodeOptions, { diskLost = false }: InitDataDirOptions = {}): void {
+  const { cluster, me, dataDir, durability } = resolveNode(options);
+  if (durability === "fsync") initMarker(dataDir as string, ownerOf(cluster, me), diskLost);
+}
+
+/** The same for member `me` of a new cluster. */
 export function markGenesis(cluster: ClusterConfig, me: number, dir: string): void {
   initMarker(dir, ownerOf(cluster, me), false);
 }

@@ -4,7 +4,7 @@
  */
 import { hexOf } from "../codec/digest.ts";
 import { ByzantineError } from "../errors.ts";
-import type { SessionChanges, SessionSummary } from "../protocol/core.ts";
+import type { RecoverMark, SessionChanges, SessionSummary } from "../protocol/core.ts";
 import type { ResultEntry, StateFetch, StateNodes } from "../protocol/messages.ts";
 import type {
   ClientKey,
@@ -116,6 +116,7 @@ export interface ExecutionHostOptions {
 export interface ExecutionStart {
   readonly sequence: Sequence;
   readonly sessions: readonly SessionSummary[];
+  readonly marks: readonly RecoverMark[];
   /** The last sequence that opaque state has applied, before it is brought to `sequence`; undefined where there is none. */
   readonly lastApplied: number | undefined;
 }
@@ -183,8 +184,9 @@ export class ExecutionHost {
 
   /** Before anything is executed. */
   get start(): ExecutionStart {
-    const { lastExecuted } = this.#executor;
-    return { sequence: lastExecuted, sessions: this.#executor.sessions(), lastApplied: this.#lastApplied };
+    const { lastExecuted: sequence } = this.#executor;
+    const [sessions, marks] = [this.#executor.sessions(), this.#executor.recoverMarks()];
+    return { sequence, sessions, marks, lastApplied: this.#lastApplied };
   }
 
   /** Nothing more is executed. Resolves when user code that is under way has ended. */

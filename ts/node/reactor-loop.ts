@@ -8,9 +8,11 @@ import { OUTPUT_BYTES_MIN } from "../native/native.ts";
 import type { Action, Core, Input } from "../protocol/core.ts";
 import type { ReplicaOptions } from "../protocol/options.ts";
 import { orderTurn } from "../protocol/turn.ts";
-import { setOf } from "../protocol/types.ts";
-import type { AgreedTime, Digest, Instant, Lsn, Run, Sequence, View } from "../protocol/types.ts";
+import { everyone, setOf, without } from "../protocol/types.ts";
+import type { AgreedTime, ClientKey, Digest, Instant, Run, Sequence, View } from "../protocol/types.ts";
 import type { BundleReply } from "../state/batch-record.ts";
+import { recoverBundle } from "../state/system-operation.ts";
+import { DurableOrder, type DurableOrderOptions } from "./durable-order.ts";
 import type { ExecutionOutcome } from "./execution-host.ts";
 import type { ExecutionPort } from "./execution-port.ts";
 import { writeReplies } from "./replies.ts";
@@ -38,16 +40,14 @@ export interface LoopObserver {
   readonly wantsOperations: boolean;
 }
 
-export interface LoopParts {
+export interface LoopParts extends DurableOrderOptions {
   readonly core: Core;
   readonly reactor: Reactor;
   readonly execution: ExecutionPort;
   readonly observer: LoopObserver;
   readonly replica: Pick<ReplicaOptions, "n" | "me">;
-  /** Whether records become durable when the journal says so. Otherwise they are forgotten, and acknowledged, at once. */
-  readonly durable: boolean;
-  /** Whether what is executed outlives this process by itself, so that the journal must know of it first. */
-  readonly opaque?: boolean;
+  /** This replica's own, which signs its RECOVERs. */
+  readonly key: ClientKey;
 }
 
 type TransferOutcome = Extract<
@@ -70,13 +70,7 @@ export class ReactorLoop {
   /** Commands that must not overtake a batch whose bodies are on their way. */
   readonly #afterBatch: Extract<Action, { kind: "checkpoint" }>[] = [];
   readonly #replies = new Map<Sequence, readonly BundleReply[]>();
-  /** Outputs whose record is not durable yet, in order. */
-  readonly #held: { readonly after: Lsn; readonly action: Action }[] = [];
-  /** Every record up to here is durable, and the core was told up to `#acknowledged`. */
-  #durableThrough = 0 as Lsn;
-  #acknowledged = 0 as Lsn;
-  /** The last record that was written. */
-  #written = 0 as Lsn;
+  readonly #order: DurableOrder;
   /** The last NEW-VIEW of our own that the addon was given. */
   #ownNewView: View | undefined;
   #room = { bundles: -1, bytes: -1 };
@@ -93,6 +87,7 @@ export class ReactorLoop {
 
   constructor(parts: LoopParts) {
     this.#parts = parts;
+    this.#order = new DurableOrder(parts);
     this.#writer = new ActionWriter(signaturesOf(parts.reactor));
   }
 
@@ -100,7 +95,7 @@ export class ReactorLoop {
   start(input: Extract<Input, { kind: "recovered" }>): void {
     if (input.state.type === "restart") {
       for (const { lsn, record } of input.state.records) {
-        this.#durableThrough = this.#acknowledged = lsn;
+        this.#order.restore(lsn);
         if (record.type === "viewEntered" && this.#isOwn(record.newView.view)) this.#ownNewView = record.newView.view;
       }
     }
@@ -123,13 +118,13 @@ export class ReactorLoop {
     for (const record of this.#records) this.#sort(record, inputs, now);
     this.#records.length = 0;
     // Before the core goes on, so that nothing overtakes what was held.
-    while (this.#held[0] !== undefined && this.#held[0].after <= this.#durableThrough)
-      this.#perform((this.#held.shift() as { action: Action }).action);
+    for (const action of this.#order.released()) this.#perform(action);
     this.#collect(inputs, now);
     this.#measure(inputs, now);
     if (this.#stopAsked) inputs.push({ kind: "stop" });
     this.#stopAsked = false;
-    if (this.#acknowledged < this.#durableThrough) inputs.push(this.#acknowledge());
+    const news = this.#order.news();
+    if (news !== undefined) inputs.push(news);
     for (const input of orderTurn(inputs)) this.#step(input, now);
     const deadline = this.#parts.core.deadline();
     if (deadline !== undefined && deadline <= now)
@@ -166,8 +161,7 @@ export class ReactorLoop {
       case "rejected":
         return;
       case "persisted":
-        this.#durableThrough = record.upTo;
-        return;
+        return this.#order.persisted(record.upTo);
       case "peer": {
         const { from, name, body } = record;
         const command =
@@ -250,10 +244,10 @@ export class ReactorLoop {
       case "refused":
         return observer.onInput({ kind: "rejected", reason: outcome.reason, peer: outcome.from, count: 1 }, now);
       case "installed": {
-        const { run, sequence, digest, sessions } = outcome;
+        const { run, sequence, digest, sessions, marks } = outcome;
         this.#distrusted = false;
         this.#replies.clear();
-        inputs.push({ kind: "installed", run, sequence, digest, sessions });
+        inputs.push({ kind: "installed", run, sequence, digest, sessions, marks });
         return observer.onTransfer(outcome, now);
       }
       case "installFailed":
@@ -272,28 +266,14 @@ export class ReactorLoop {
   #step(input: Input, now: Instant): void {
     for (const action of this.#parts.core.step(input, now)) {
       this.#parts.observer.onAction(action, now);
-      const after = this.#afterOf(action);
-      if (after > this.#durableThrough) this.#held.push({ after, action });
-      else this.#perform(action);
+      if (!this.#order.holds(action)) this.#perform(action);
     }
-  }
-
-  /** Opaque state may outlive a crash that takes the end of the journal: it gets no batch whose record is not durable. */
-  #afterOf(action: Action): Lsn {
-    if ("after" in action) return action.after;
-    const executes = this.#parts.opaque === true && (action.kind === "execute" || action.kind === "install");
-    return executes ? this.#written : (0 as Lsn);
-  }
-
-  #acknowledge(): Extract<Input, { kind: "persisted" }> {
-    this.#acknowledged = this.#durableThrough;
-    return { kind: "persisted", upTo: this.#acknowledged };
   }
 
   /** Tells the core what became durable meanwhile, and says how much room is left. */
   #settle(now: Instant): void {
     const { core } = this.#parts;
-    while (this.#acknowledged < this.#durableThrough) this.#step(this.#acknowledge(), now);
+    for (let news = this.#order.news(); news !== undefined; news = this.#order.news()) this.#step(news, now);
     const room = core.room();
     if (room.bundles === this.#room.bundles && room.bytes === this.#room.bytes) return;
     this.#room = room;
@@ -307,6 +287,8 @@ export class ReactorLoop {
         return this.#persist(action);
       case "truncate":
         return writer.truncate(action.below);
+      case "recover":
+        return this.#recover(action);
       case "seal":
         return writer.seal(action.message);
       case "forget":
@@ -357,6 +339,7 @@ export class ReactorLoop {
       case "accuse":
       case "viewLeft":
       case "viewChanged":
+      case "readmitted":
       case "ignored":
       case "halt":
         return;
@@ -368,8 +351,13 @@ export class ReactorLoop {
     const own = view !== undefined && view !== this.#ownNewView && this.#isOwn(view);
     if (own) this.#ownNewView = view;
     this.#writer.persist(lsn, record, own);
-    this.#written = lsn;
-    if (!this.#parts.durable) this.#durableThrough = lsn;
+    this.#order.written(lsn);
+  }
+
+  #recover({ nonce, view, attempt }: Extract<Action, { kind: "recover" }>): void {
+    const { key, replica } = this.#parts;
+    const others = without(everyone(replica.n), setOf(replica.me));
+    this.#writer.sendBody(others, "bundle", recoverBundle(key, { replica: replica.me, nonce, view }, attempt));
   }
 
   #isOwn(view: View): boolean {

@@ -86,6 +86,8 @@ export type NodeEvents = {
   evidence: [event: { readonly nodeId: string; readonly type: string; readonly digest: string }];
   /** This replica's own state is not the one that the cluster signed; the true one is fetched. */
   diverged: [event: { readonly sequence: number; readonly own: string; readonly theirs: string }];
+  /** The disk of this replica was lost; from now on it votes again. Everything up to `sequence` is stable. */
+  readmitted: [event: { readonly view: number; readonly sequence: number }];
   fatal: [event: { readonly reason: string; readonly data: Readonly<Record<string, unknown>> }];
 };
 

@@ -121,6 +121,8 @@ export class ThreadObserver implements LoopObserver {
           primary: this.#nodeId(action.primary),
           cause: action.cause,
         });
+      case "readmitted":
+        return this.#event("readmitted", { view: action.view, sequence: action.sequence });
       case "halt": {
         this.halted = true;
         const { code, ...data } = action.reason;
@@ -203,6 +205,7 @@ export class ThreadObserver implements LoopObserver {
       view: state.view,
       primary: this.#nodeId(primary),
       pendingView: state.pending,
+      recovering: state.amnesia !== undefined,
       viewChanges: this.#viewChanges.snapshot(),
       viewsLeft: this.#viewsLeft.snapshot(),
       retransmissions: this.#retransmissions,

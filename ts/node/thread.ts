@@ -4,6 +4,7 @@
  */
 import { MessageChannel, parentPort, Worker, workerData, type MessagePort } from "node:worker_threads";
 import { addressOf, mtuOf } from "../codec/cluster.ts";
+import { digestFromHex } from "../codec/digest.ts";
 import { helloFields } from "../codec/hello.ts";
 import { readRecovered } from "../codec/records.ts";
 import { ByzantineError } from "../errors.ts";
@@ -11,7 +12,7 @@ import { Reactor, sha256, type TransportConfig } from "../native/native.ts";
 import { RecordedCore } from "../observability/flight-recorder.ts";
 import type { DurableRecord, DurableState } from "../protocol/core.ts";
 import { Replica } from "../protocol/replica.ts";
-import type { AgreedTime, ReplicaId } from "../protocol/types.ts";
+import type { AgreedTime, ClientKey, ReplicaId } from "../protocol/types.ts";
 import type { ExecutionStart } from "./execution-host.ts";
 import { InlineExecution, RemoteExecution, type ExecutionPort } from "./execution-port.ts";
 import { hostFor, loadStateMachine } from "./state-machine.ts";
@@ -80,10 +81,10 @@ async function startExecution(data: ThreadData, wakeHandle: number): Promise<Sta
 }
 
 /** What this replica restarts from: the journal's records over the state that it executes from. */
-function durableState(data: ThreadData, reactor: Reactor, { sequence, sessions }: ExecutionStart): DurableState {
+function durableState(data: ThreadData, reactor: Reactor, { sequence, sessions, marks }: ExecutionStart): DurableState {
   if (data.dataDir === undefined) return { type: "genesis" };
   const recovered = readRecovered(reactor.recovery());
-  if (recovered.type === "restart") return { ...recovered, snapshot: { sequence, sessions } };
+  if (recovered.type === "restart") return { ...recovered, snapshot: { sequence, sessions, marks } };
   if (sequence === 0) return recovered;
   const text = `${data.dataDir}: a snapshot of sequence ${sequence} lies beside a journal that never had a record`;
   throw new ByzantineError("DATA_DIR", text, { reason: "corrupt" });
@@ -222,8 +223,7 @@ async function main(port: MessagePort, data: ThreadData): Promise<void> {
   const { execution, start } = await startExecution(data, reactor.wakeHandle);
   const state = durableState(data, reactor, start);
   const opaque = start.lastApplied !== undefined;
-  // On a wiped disk the replica stops by itself: what its machine holds may be all that is left.
-  if (start.lastApplied !== undefined && state.type !== "wiped") {
+  if (start.lastApplied !== undefined) {
     refuseAhead(data, start.lastApplied, state);
     execution.give({ kind: "begin" });
   }
@@ -234,7 +234,8 @@ async function main(port: MessagePort, data: ThreadData): Promise<void> {
   const observer = new ThreadObserver({ data, core: replica, reactor, post });
   const durable = data.dataDir !== undefined;
   const core = recorder ?? replica;
-  const loop = new ReactorLoop({ core, reactor, execution, observer, replica: options, durable, opaque });
+  const key = digestFromHex(data.cluster.nodes[data.me]!.publicKey) as string as ClientKey;
+  const loop = new ReactorLoop({ core, reactor, execution, observer, replica: options, key, durable, opaque });
   loop.start({ kind: "recovered", state, wallClock: Date.now() as AgreedTime });
   post({ type: "ready", port: reactor.localPort, wakeHandle: reactor.wakeHandle });
   new NodeThread(port, { reactor, loop, observer, recorder, durable }).run();
@@ -248,7 +249,7 @@ function report(port: MessagePort, error: unknown): void {
 /** What an empty data directory asks of its operator. */
 const UNMARKED =
   "; where this replica has never taken part, mark it once (initDataDir, byzantine-quic init); " +
-  "where its disk was lost it must not start as if nothing had happened";
+  "where its disk was lost, mark it as that (initDataDir with diskLost, byzantine-quic recover)";
 
 function refusedDataDir(dataDir: string | undefined, error: ByzantineError): ByzantineError {
   const remedy = error.data["reason"] === "wiped" ? UNMARKED : "";

@@ -21,6 +21,8 @@ export interface NodeMetrics {
   readonly primary: string;
   /** The view that this replica asked for when it left the last one; undefined while it takes part. */
   readonly pendingView: number | undefined;
+  /** The disk was lost, and the cluster has not gone on far enough since: this replica executes, and votes for nothing. */
+  readonly recovering: boolean;
   /** Views installed, by why the one before was left. */
   readonly viewChanges: Readonly<Partial<Record<ViewChangeCause, number>>>;
   /** Views that this replica left, by cause. */

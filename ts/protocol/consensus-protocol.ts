@@ -23,7 +23,7 @@ import {
   type View,
 } from "./types.ts";
 import { NULL_BATCH } from "./new-view.ts";
-import { fencedThrough, leaseFor } from "./vote-leases.ts";
+import { leaseFor, silentThrough } from "./vote-leases.ts";
 
 export class ConsensusProtocol {
   readonly #context: Context;
@@ -319,7 +319,7 @@ export class ConsensusProtocol {
   }
 
   #advance(slot: Slot): void {
-    const { state, options } = this.#context;
+    const { state } = this.#context;
     const { proposal } = slot;
     if (proposal === undefined || proposal.view !== state.view || proposal.missing.size > 0) return;
     if (slot.sequence <= state.low) return; // below the window nothing is voted on; DECIDED brings what is missing
@@ -327,7 +327,7 @@ export class ConsensusProtocol {
     if (!this.#context.isChangingView()) this.#prepare(slot, proposal);
     const prepared = this.#context.preparedIn(slot);
     if (prepared === undefined || slot.decision !== undefined) return;
-    const committers = union(slot.commits.get(proposal.digest) ?? EMPTY_SET, setOf(options.me));
+    const committers = union(slot.commits.get(proposal.digest) ?? EMPTY_SET, this.#context.self());
     if (!isQuorum(this.#context.quorums, committers)) return;
     state.suspicion.progressed = true;
     this.#decide(slot, proposal, prepared);
@@ -351,7 +351,7 @@ export class ConsensusProtocol {
   #vote(slot: Slot, proposal: Proposal): void {
     const { state, options } = this.#context;
     if (this.#context.isPrimary() || proposal.refused || !proposal.timeVouched) return;
-    if (slot.sequence > this.#context.high() || slot.sequence <= fencedThrough(this.#context)) return;
+    if (slot.sequence > this.#context.high() || slot.sequence <= silentThrough(this.#context)) return;
     const bytes = proposal.bundles.reduce((sum, digest) => sum + (state.bundles.get(digest)?.ref.bytes ?? 0), 0);
     if (bytes > options.batchBytesMax && proposal.bundles.length > 1) {
       proposal.refused = true;

@@ -51,12 +51,12 @@ export class Context {
   }
 
   send(to: ReplicaSet, message: Outgoing, after: Lsn): void {
-    if (to !== 0) this.emit({ kind: "send", to, message, after });
+    if (to !== 0 && !this.#isMuted(message)) this.emit({ kind: "send", to, message, after });
   }
 
   /** Sends what was sent before. */
   repeat(to: ReplicaSet, message: Outgoing, after: Lsn): void {
-    if (to !== 0) this.emit({ kind: "send", to, message, after, again: true });
+    if (to !== 0 && !this.#isMuted(message)) this.emit({ kind: "send", to, message, after, again: true });
   }
 
   broadcast(message: Outgoing, after: Lsn): void {
@@ -95,6 +95,11 @@ export class Context {
     return this.state.pending !== undefined;
   }
 
+  /** Who counts its own votes without sending them first: nobody who does not know what it voted before. */
+  self(): ReplicaSet {
+    return this.state.amnesia === undefined ? setOf(this.options.me) : EMPTY_SET;
+  }
+
   isQuorum(set: ReplicaSet): boolean {
     return isQuorum(this.quorums, set);
   }
@@ -114,6 +119,10 @@ export class Context {
     if (this.state.status === "halted") return;
     this.state.status = "halted";
     this.emit({ kind: "halt", reason });
+  }
+
+  #isMuted({ type }: Outgoing): boolean {
+    return this.state.amnesia !== undefined && type !== "status" && type !== "decided" && type !== "checkpoint";
   }
 
   /** Something moved: STATUS may wait again. What peers showed before is old, unless f+1 of them have executed what we have not. */

@@ -52,13 +52,14 @@ export type Input =
   | { readonly kind: "executionFailed"; readonly run: Run; readonly sequence: Sequence; readonly reason: string }
   | { readonly kind: "checkpointed"; readonly run: Run; readonly sequence: Sequence; readonly digest: Digest }
   | { readonly kind: "undone"; readonly run: Run; readonly to: Sequence }
-  /** The state of a certified checkpoint is ours now; `sessions` is its whole session table. `snapshotted` follows when it is durable. */
+  /** The state of a certified checkpoint is ours now, with its session table and the marks of all RECOVERs. `snapshotted` follows when it is durable. */
   | {
       readonly kind: "installed";
       readonly run: Run;
       readonly sequence: Sequence;
       readonly digest: Digest;
       readonly sessions: readonly SessionSummary[];
+      readonly marks: readonly RecoverMark[];
     }
   | { readonly kind: "installFailed"; readonly run: Run; readonly reason: InstallReason }
   /** Our own state after the stable checkpoint `sequence`, executed or installed, is in a snapshot that a restart would find. */
@@ -116,6 +117,10 @@ export type Action =
       /** It was sent before, and a peer's STATUS or silence asks for it. */
       readonly again?: true;
     }
+  /** Encodes RECOVER, signs it as our own client and hands it to all others; `attempt` tells equal ones apart. */
+  | { readonly kind: "recover"; readonly nonce: number; readonly view: View; readonly attempt: number }
+  /** We vote again after our disk was wiped: everything that we may have voted on before lies below `sequence`, which is stable. */
+  | { readonly kind: "readmitted"; readonly view: View; readonly sequence: Sequence }
   /** Encodes and signs our VIEW-CHANGE with the certificates that it names, once, and keeps it; answered by `sealed`. */
   | { readonly kind: "seal"; readonly message: Omit<ViewChange, "digest"> }
   /**
@@ -222,6 +227,8 @@ export type DurableRecord =
       readonly batches: readonly Digest[];
     }
   | { readonly type: "stable"; readonly certificate: CertificateName }
+  /** Our disk was wiped once; since RECOVER at sequence `ordered` in `view` this journal holds all that binds us. */
+  | { readonly type: "readmitted"; readonly view: View; readonly ordered: Sequence }
   /** Stopped in order: in `view` no vote of ours went beyond `through`. */
   | { readonly type: "cleanStop"; readonly view: View; readonly through: Sequence };
 
@@ -238,8 +245,14 @@ export type DurableState =
       readonly type: "restart";
       /** The last process ended in order, and its last record is `cleanStop`. */
       readonly clean: boolean;
-      /** Our newest snapshot, 0 for the state of the beginning, and its session table. */
-      readonly snapshot: { readonly sequence: Sequence; readonly sessions: readonly SessionSummary[] };
+      /** The journal began on a disk in place of one that was lost. */
+      readonly wiped: boolean;
+      /** Our newest snapshot, 0 for the state of the beginning, with its session table and the marks of all RECOVERs. */
+      readonly snapshot: {
+        readonly sequence: Sequence;
+        readonly sessions: readonly SessionSummary[];
+        readonly marks: readonly RecoverMark[];
+      };
       /** In ascending order without gaps, from the last `truncate` on. */
       readonly records: readonly StoredRecord[];
       /** Every body that is stored beside a record; the body store holds them again. */
@@ -247,7 +260,7 @@ export type DurableState =
       /** What `viewLeft` and `viewEntered` name; the port keeps and answers them again. */
       readonly viewChanges: readonly { readonly from: ReplicaId; readonly message: ViewChange }[];
     }
-  /** No marker: the disk was wiped. Not a restart. */
+  /** Marked in place of a disk that was lost, and nothing else is there. Not a first start. */
   | { readonly type: "wiped" };
 
 /** What executing a batch changed in the session table, as far as the core needs it to end timers and refuse duplicates. */
@@ -257,6 +270,17 @@ export interface SessionChanges {
   readonly executed: readonly { readonly session: SessionId; readonly first: number; readonly last: number }[];
   readonly acknowledged: readonly { readonly session: SessionId; readonly through: number }[];
   readonly expired: readonly SessionId[];
+  /** RECOVERs that were executed, where, and the mark of their replica after that. */
+  readonly recovered: readonly { readonly mark: RecoverMark; readonly sequence: Sequence }[];
+}
+
+/** The RECOVER of a replica whose disk was wiped that counts: of the highest nonce, and under it of the highest view, the first. */
+export interface RecoverMark {
+  readonly replica: ReplicaId;
+  readonly nonce: number;
+  /** The view that it took part in, without voting. */
+  readonly view: View;
+  readonly sequence: Sequence;
 }
 
 /** One session of an installed state. */
@@ -316,5 +340,4 @@ export type HaltReason =
       readonly claims: readonly { readonly by: ReplicaId; readonly digest: Digest }[];
     }
   | { readonly code: "EXECUTION_FAILED"; readonly sequence: Sequence; readonly message: string }
-  | { readonly code: "DISK_FAILED"; readonly reason: DiskReason }
-  | { readonly code: "WIPED_DISK" };
+  | { readonly code: "DISK_FAILED"; readonly reason: DiskReason };

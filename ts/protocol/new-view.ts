@@ -2,7 +2,8 @@
  * What a view change carries over: the checks of a VIEW-CHANGE, and O, which the new primary computes and every backup recomputes
  * from the same VIEW-CHANGEs (OSDI'99 §4.4). Pure functions of messages whose signatures are verified.
  */
-import type { CertificateName, ViewChange } from "./messages.ts";
+import type { RecoverMark } from "./core.ts";
+import type { CertificateName, NewView, ViewChange } from "./messages.ts";
 import type { ReplicaOptions } from "./options.ts";
 import { isQuorum, type Quorums } from "./quorum.ts";
 import { holds, type AgreedTime, type Digest, type ReplicaId, type Sequence, type View } from "./types.ts";
@@ -44,6 +45,19 @@ export function isSound(quorums: Quorums, options: ReplicaOptions, message: View
   });
 }
 
+/**
+ * Whether a VIEW-CHANGE may be one that its sender has forgotten: of a replica whose disk was wiped, for a view above the one in
+ * which its RECOVER was ordered, and resting on a checkpoint below that. What it says since rests on a later one.
+ */
+export function isVoid(
+  marks: ReadonlyMap<ReplicaId, RecoverMark>,
+  from: ReplicaId,
+  { target, stable }: ViewChange,
+): boolean {
+  const mark = marks.get(from);
+  return mark !== undefined && target > mark.view && (stable?.sequence ?? 0) < mark.sequence;
+}
+
 function isStableCertificate(quorums: Quorums, options: ReplicaOptions, stable: CertificateName): boolean {
   const { phase, sequence, signers } = stable;
   return (
@@ -79,4 +93,10 @@ export function carriedOver(viewChanges: readonly ViewChange[]): Carried {
 export function newViewName(view: View): Digest {
   const units = Array.from({ length: 16 }, (_, i) => (i < 4 ? Math.floor(view / 2 ** (16 * i)) % 0x10000 : 0));
   return String.fromCharCode(...units) as Digest;
+}
+
+/** Whether a NEW-VIEW has the O that follows from the VIEW-CHANGEs that it names. */
+export function carriesOver({ first, batches }: NewView, carried: Carried): boolean {
+  const isSame = first === carried.first && batches.length === carried.batches.length;
+  return isSame && batches.every((digest, index) => digest === carried.batches[index]);
 }

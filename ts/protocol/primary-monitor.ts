@@ -166,7 +166,8 @@ export class PrimaryMonitor {
   /** Backups watch the primary of the view that they take part in. A primary watches itself while it has no state to propose on. */
   #watches(): boolean {
     const { state } = this.#context;
-    return state.pending === undefined && (!this.#context.isPrimary() || state.lastExecuted < state.low);
+    if (state.pending !== undefined || state.amnesia !== undefined) return false;
+    return !this.#context.isPrimary() || state.lastExecuted < state.low;
   }
 
   #ownPatience(): number {

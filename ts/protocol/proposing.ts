@@ -2,7 +2,7 @@
 import type { Context } from "./context.ts";
 import type { RequestPool } from "./request-pool.ts";
 import type { AgreedTime, Sequence } from "./types.ts";
-import { fencedThrough } from "./vote-leases.ts";
+import { silentThrough } from "./vote-leases.ts";
 
 /** As primary, hands what waits to assembly, batch by batch. */
 export function propose(context: Context, pool: RequestPool): void {
@@ -25,7 +25,7 @@ function mayPropose(context: Context, pool: RequestPool): boolean {
   if (!context.isPrimary() || context.isChangingView() || state.stopAt !== undefined) return false;
   if (state.lastExecuted < state.low) return false; // without the state of the stable checkpoint: no fresh PRE-PREPARE
   const next = state.lastProposed + 1;
-  if (next > context.high() || next <= fencedThrough(context)) return false;
+  if (next > context.high() || next <= silentThrough(context)) return false;
   const inFlight = next - 1 - Math.max(state.low, state.committedPrefix);
   if (inFlight >= Math.min(options.pipelineDepth, options.inFlightMax)) return false;
   // An instance costs the same however little is in it: the more are under way, the more has to wait for another.

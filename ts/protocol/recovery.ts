@@ -150,6 +150,8 @@ export class Recovery {
       case "cleanStop":
         found.cleanStop = record;
         return;
+      case "readmitted":
+        return;
     }
   }
 

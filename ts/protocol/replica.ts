@@ -28,6 +28,7 @@ import { RequestPool } from "./request-pool.ts";
 import type { ReplicaState } from "./state.ts";
 import { StateTransfer } from "./state-transfer.ts";
 import { StatusExchange } from "./status-exchange.ts";
+import { isAmnesiac, Readmission } from "./readmission.ts";
 import { Recovery } from "./recovery.ts";
 import { Shutdown } from "./shutdown.ts";
 import type { AgreedTime, Instant, Lsn, ReplicaId } from "./types.ts";
@@ -48,6 +49,7 @@ export class Replica implements Core {
   readonly #monitor: PrimaryMonitor;
   readonly #transfer: StateTransfer;
   readonly #recovery: Recovery;
+  readonly #readmission: Readmission;
   readonly #shutdown: Shutdown;
 
   constructor(options: ReplicaOptions) {
@@ -90,6 +92,11 @@ export class Replica implements Core {
       views: this.#views,
       onWindow: () => this.#window(),
     });
+    this.#readmission = new Readmission(context, {
+      consensus: this.#consensus,
+      pool: this.#pool,
+      onMark: (replica) => this.#views.onRecover(replica),
+    });
     this.#shutdown = new Shutdown(context, this.#views);
   }
 
@@ -100,6 +107,7 @@ export class Replica implements Core {
     else {
       const executedBefore = state.lastExecuted;
       this.#take(input);
+      this.#readmission.settle();
       this.#consensus.takeUpEarly();
       propose(this.#context, this.#pool);
       this.#status.settle();
@@ -114,7 +122,15 @@ export class Replica implements Core {
     const { state } = this.#context;
     if (state.status !== "running") return undefined;
     let at = (state.wallClockAt + TICK_INTERVAL_MS) as Instant;
-    for (const room of [this.#status, this.#pool, this.#views, this.#monitor, this.#transfer, this.#shutdown]) {
+    for (const room of [
+      this.#status,
+      this.#pool,
+      this.#views,
+      this.#monitor,
+      this.#transfer,
+      this.#readmission,
+      this.#shutdown,
+    ]) {
       const other = room.deadline();
       if (other !== undefined && other < at) at = other;
     }
@@ -158,6 +174,7 @@ export class Replica implements Core {
       case "diskFailed":
         return this.#context.halt({ code: "DISK_FAILED", reason: input.reason });
       case "executed":
+        if (input.run === this.#context.state.run) this.#readmission.onExecuted(input.sessions.recovered);
         return this.#execution.onExecuted(input.run, input.through, input.sessions);
       case "executionFailed":
         return this.#context.halt({ code: "EXECUTION_FAILED", sequence: input.sequence, message: input.reason });
@@ -174,6 +191,7 @@ export class Replica implements Core {
       case "roundTrips":
         return this.#monitor.onRoundTrips(input.milliseconds);
       case "installed":
+        if (input.run === this.#context.state.run) this.#readmission.onInstalled(input.marks);
         return this.#transfer.onInstalled(input.run, input.sequence, input.sessions);
       case "installFailed":
         return this.#transfer.onInstallFailed(input.run, input.reason);
@@ -222,10 +240,12 @@ export class Replica implements Core {
     const { state, now } = this.#context;
     state.wallClock = wallClock;
     state.wallClockAt = now;
-    // A wiped disk is not a restart: what this replica promised before is unknown, so it may not vote (PBFT keeps no amnesiac).
-    if (durable.type === "wiped") return this.#context.halt({ code: "WIPED_DISK" });
     state.status = "running";
-    if (durable.type === "restart") return this.#recovery.restart(durable);
+    if (isAmnesiac(durable)) this.#readmission.begin(wallClock);
+    if (durable.type === "restart") {
+      this.#readmission.onInstalled(durable.snapshot.marks);
+      return this.#recovery.restart(durable);
+    }
     extendLease(this.#context);
     this.#window();
   }
@@ -254,6 +274,7 @@ export class Replica implements Core {
     this.#pool.onTick();
     this.#status.onTick();
     this.#transfer.onTick();
+    this.#readmission.onTick();
     this.#views.onTick();
     this.#monitor.onTick();
   }

@@ -65,7 +65,7 @@ export class RequestPool {
       return true;
     }
     this.#admit(this.#hold(bundle));
-    if (from === undefined && !this.#context.isPrimary()) this.#forwardLater(bundle.digest, 0);
+    if (from !== this.#context.primary() && !this.#context.isPrimary()) this.#forwardLater(bundle.digest, 0);
     return true;
   }
 

@@ -2,7 +2,7 @@
  * Everything that a replica's core remembers, as plain data: it can be printed, compared, kept by the flight recorder and
  * loaded again. The rooms (`consensus-protocol.ts`, `checkpoint-manager.ts`, …) hold the rules and no memory of their own.
  */
-import type { DurableRecord, StoredRecord, ViewChangeCause } from "./core.ts";
+import type { DurableRecord, RecoverMark, StoredRecord, ViewChangeCause } from "./core.ts";
 import type { BatchContent, BundleRef, FetchKind, NewView, ViewChange } from "./messages.ts";
 import {
   EMPTY_SET,
@@ -256,6 +256,19 @@ export interface ReplicaState {
   readonly firstRecords: Map<Sequence, Lsn>;
   /** The last record of each type of which only the last counts, while it does. */
   readonly standing: Map<DurableRecord["type"], StoredRecord>;
+  /** Our disk was wiped: we vote for nothing before this is over (`readmission.ts`). */
+  amnesia:
+    | {
+        nonce: number;
+        /** RECOVERs sent so far. */
+        attempts: number;
+        askAt: Instant;
+        /** Where a RECOVER was ordered for which we counted Q COMMITs ourselves. */
+        orderedAt: Sequence | undefined;
+      }
+    | undefined;
+  /** Per replica whose disk was wiped once, the RECOVER that counts. */
+  readonly recoverMarks: Map<ReplicaId, RecoverMark>;
   /** Until where a process before this one may have voted in the view that it crashed in. */
   fence: { readonly view: View; readonly through: Sequence } | undefined;
   /** Vote leases, newest last: votes in `view` up to `through` rest on record `lsn`. */
@@ -348,6 +361,8 @@ export function initialState(): ReplicaState {
     sinceCheckpoint: new Map(),
     firstRecords: new Map(),
     standing: new Map(),
+    amnesia: undefined,
+    recoverMarks: new Map(),
     fence: undefined,
     leases: [],
     linked: new Set(),

@@ -25,7 +25,7 @@ import {
 } from "./types.ts";
 import { newViewName } from "./new-view.ts";
 import type { ViewManager } from "./view-manager.ts";
-import { isFenced, leaseFor } from "./vote-leases.ts";
+import { isFenced, leaseFor, silentThrough } from "./vote-leases.ts";
 
 /** Work that waits so long without progress asks for repair; doubles up to {@link STATUS_DELAY_MAX_MS}. */
 const STATUS_DELAY_MS = 100;
@@ -245,7 +245,7 @@ export class StatusExchange {
       committed: slots.map((slot) => slot?.decision !== undefined),
       missing: [...state.waiting.keys()].slice(0, BODIES_PER_ANSWER),
       viewChanges: this.#views.held(),
-      fence: isFenced(this.#context) ? state.fence : undefined,
+      fence: isFenced(this.#context) ? { view: state.view, through: silentThrough(this.#context) } : undefined,
     };
   }
 

@@ -13,7 +13,7 @@ import type { ConsensusProtocol } from "./consensus-protocol.ts";
 import type { Context } from "./context.ts";
 import type { ViewChangeCause } from "./core.ts";
 import type { CertificateName, NewView, ViewChange } from "./messages.ts";
-import { carriedOver, isSound, newViewName, type Carried } from "./new-view.ts";
+import { carriedOver, carriesOver, isSound, isVoid, newViewName, type Carried } from "./new-view.ts";
 import type { RequestPool } from "./request-pool.ts";
 import { startAgain, timeoutOf } from "./primary-monitor.ts";
 import {
@@ -60,7 +60,7 @@ export class ViewManager {
   leave(target: View, cause: ViewChangeCause): void {
     const { state } = this.#context;
     const { suspicion } = state;
-    if (target <= (state.pending ?? state.view)) return;
+    if (target <= (state.pending ?? state.view) || state.amnesia !== undefined) return;
     // A view that brought nothing was given too little time; a slow primary, and one that hands over, says nothing about time.
     const isLate = this.#context.isChangingView() || (cause !== "handOver" && !suspicion.progressed);
     if (cause !== "complaints" && isLate) suspicion.attempts += 1;
@@ -100,7 +100,9 @@ export class ViewManager {
 
   onViewChange(from: ReplicaId, message: ViewChange): void {
     const { state, options } = this.#context;
-    if (from === options.me || !isSound(this.#context.quorums, options, message)) {
+    // One of ours that we do not hold is from before our disk was wiped; the view that rests on it is as good as any.
+    const isStray = from === options.me && !this.#isNamed(message.digest);
+    if (isStray || this.#isVoid(from, message) || !isSound(this.#context.quorums, options, message)) {
       this.#context.ignore("invalidViewChange", from);
       // One of ours from outside may be what is being sealed right now, byte for byte.
       if (from === options.me && state.own !== undefined && state.own.digest === undefined)
@@ -114,7 +116,11 @@ export class ViewManager {
       state.named.set(message.digest, { from, message });
       state.fetches.delete(message.digest);
     }
-    if (message.target > state.view && message.target > (state.viewChanges.get(from)?.target ?? 0)) {
+    if (
+      from !== options.me &&
+      message.target > state.view &&
+      message.target > (state.viewChanges.get(from)?.target ?? 0)
+    ) {
       this.#keep(from, message);
     } else if (!isNamed) {
       this.#context.ignore("staleViewChange", from);
@@ -126,7 +132,7 @@ export class ViewManager {
 
   /** A NEW-VIEW of the primary of its view. */
   onNewView(from: ReplicaId, message: NewView): void {
-    const { state } = this.#context;
+    const { state, options } = this.#context;
     const least = state.pending ?? ((state.view + 1) as View);
     const awaited = state.awaited.get(from);
     if (message.view < least || message.view <= (awaited?.view ?? 0)) {
@@ -135,7 +141,9 @@ export class ViewManager {
       return;
     }
     const signers = message.viewChanges.reduce((set, named) => union(set, setOf(named.from)), EMPTY_SET);
-    if (from !== this.#context.primaryOf(message.view) || !this.#context.isQuorum(signers)) {
+    // Who does not know what it proposed enters no view that it would lead.
+    const isLost = state.amnesia !== undefined && from === options.me;
+    if (from !== this.#context.primaryOf(message.view) || isLost || !this.#context.isQuorum(signers)) {
       this.#context.ignore("invalidNewView", from);
       return this.#forgetNewView(message.view);
     }
@@ -154,6 +162,21 @@ export class ViewManager {
     this.#consensus.leaveView();
     this.#onWindow();
     this.#context.repeat(this.#context.others, message, lsn);
+  }
+
+  /** A replica whose disk was wiped begins anew: what it asked for before must not stand in a NEW-VIEW of ours. */
+  onRecover(from: ReplicaId): void {
+    const { state } = this.#context;
+    const held = state.viewChanges.get(from);
+    if (held === undefined || !this.#isVoid(from, held)) return;
+    state.viewChanges.delete(from);
+    this.#forget([held.digest]);
+  }
+
+  /** A replica that forgot what it said itself may follow into any view: it has no say in it. */
+  #isVoid(from: ReplicaId, message: ViewChange): boolean {
+    const { state, options } = this.#context;
+    return (from !== options.me || state.amnesia === undefined) && isVoid(state.recoverMarks, from, message);
   }
 
   /** Lets go of what a restart found stored beside records of views that are behind us. */
@@ -243,8 +266,9 @@ export class ViewManager {
       if (!this.#gather(awaited)) continue;
       const named = awaited.viewChanges.map(({ from, digest }) => ({ from, held: state.named.get(digest) }));
       const sound = named.every(({ from, held }) => held?.from === from && held.message.target === awaited.view);
+      const empty = named.some(({ from, held }) => held !== undefined && this.#isVoid(from, held.message));
       const carried = carriedOver(named.flatMap(({ held }) => (held === undefined ? [] : [held.message])));
-      if (sound && awaited.first === carried.first && equal(awaited.batches, carried.batches)) {
+      if (sound && !empty && carriesOver(awaited, carried)) {
         this.#enter(awaited, carried);
         return;
       }
@@ -372,8 +396,4 @@ export class ViewManager {
   #forgetNewView(view: View): void {
     this.#context.emit({ kind: "forget", what: "newView", digests: [newViewName(view)] });
   }
-}
-
-function equal(a: readonly Digest[], b: readonly Digest[]): boolean {
-  return a.length === b.length && a.every((digest, index) => digest === b[index]);
 }

@@ -23,9 +23,14 @@ export function fencedThrough({ state }: Context): Sequence {
   return state.fence?.view === state.view ? state.fence.through : (0 as Sequence);
 }
 
+/** The same, for a replica whose disk was wiped all sequences. */
+export function silentThrough(context: Context): Sequence {
+  return context.state.amnesia === undefined ? fencedThrough(context) : (Number.MAX_SAFE_INTEGER as Sequence);
+}
+
 /** Whether the fence still keeps us from voting. */
 export function isFenced(context: Context): boolean {
-  return fencedThrough(context) > context.state.low;
+  return silentThrough(context) > context.state.low;
 }
 
 /** The record that a vote for `sequence` in the current view rests on. */

@@ -1,6 +1,6 @@
 /** What executing a batch comes to: replies, commit events, and what the core has to know of sessions. */
 import type { Bundle } from "../codec/client.ts";
-import type { SessionChanges } from "../protocol/core.ts";
+import type { RecoverMark, SessionChanges } from "../protocol/core.ts";
 import type { ResultEntry, ResultStatus } from "../protocol/messages.ts";
 import type { ClientKey, Sequence, SessionId } from "../protocol/types.ts";
 import type { OperationResult } from "./operation.ts";
@@ -42,6 +42,7 @@ export class BatchRecord {
   readonly #executed: { session: SessionId; first: number; last: number }[] = [];
   readonly #acknowledged = new Map<SessionId, number>();
   readonly #expired = new Set<SessionId>();
+  readonly #marks: RecoverMark[] = [];
 
   /** Begins the answer to a bundle; its entries are added by the methods below. */
   begin(bundle: Bundle, acknowledgedThrough: number): ResultEntry[] {
@@ -83,13 +84,19 @@ export class BatchRecord {
     for (const id of evicted) this.#expired.add(id);
   }
 
+  /** A RECOVER was executed; the mark of its replica after that. */
+  recovered(mark: RecoverMark): void {
+    this.#marks.push(mark);
+  }
+
   result(sequence: Sequence): ExecutedBatch {
     const acknowledged: SessionChanges["acknowledged"] = Array.from(this.#acknowledged, ([session, through]) => ({
       session,
       through,
     }));
     const expired = [...this.#expired];
-    const sessions = { opened: this.#opened, executed: this.#executed, acknowledged, expired };
+    const recovered = this.#marks.map((mark) => ({ mark, sequence }));
+    const sessions = { opened: this.#opened, executed: this.#executed, acknowledged, expired, recovered };
     return { sequence, replies: this.#replies, sessions, operations: this.#operations };
   }
 

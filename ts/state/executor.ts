@@ -7,7 +7,7 @@ import { decode } from "../codec/bytes.ts";
 import { readBundle } from "../codec/client.ts";
 import type { Bundle } from "../codec/client.ts";
 import { assert } from "../protocol/assert.ts";
-import type { SessionSummary } from "../protocol/core.ts";
+import type { RecoverMark, SessionSummary } from "../protocol/core.ts";
 import type { ResultEntry } from "../protocol/messages.ts";
 import type { AgreedTime, ClientKey, Digest, Sequence, SessionId } from "../protocol/types.ts";
 import { BatchRecord, entryOf } from "./batch-record.ts";
@@ -25,6 +25,7 @@ import type { SessionLimits } from "./session-limits.ts";
 import { Sessions } from "./sessions.ts";
 import { drive } from "./steps.ts";
 import type { Steps } from "./steps.ts";
+import { markRecover, recoverMarks } from "./recover-marks.ts";
 import { decodeSystemOperation, encodeNumberResult } from "./system-operation.ts";
 import { ApplicationView } from "./transaction.ts";
 import type { TreeNode } from "./tree.ts";
@@ -232,6 +233,11 @@ export class Executor {
     return this.#sessions.summaries();
   }
 
+  /** The marks of all replicas whose disks were wiped, likewise. */
+  recoverMarks(): RecoverMark[] {
+    return recoverMarks(this.#map);
+  }
+
   /** The application's entries after the last committed batch; what comes later does not change it. */
   view(): ReadonlyStateView {
     return new ApplicationView(this.#committedVersion());
@@ -338,10 +344,20 @@ export class Executor {
     if (operation?.kind === "open") {
       result = this.#open(bundle, operation.expiryMs, record);
     } else if (operation?.kind === "recover") {
-      const own = this.#members[operation.replica] === bundle.client;
-      result = own ? { status: "ok", result: encodeNumberResult(this.#ledger.sequence) } : refusal("NOT_THAT_REPLICA");
+      result = this.#recover(bundle, operation, record);
     }
     record.system(bundle, result);
+  }
+
+  #recover(
+    bundle: Bundle,
+    { replica, nonce, view }: Omit<RecoverMark, "sequence">,
+    record: BatchRecord,
+  ): OperationResult {
+    if (this.#members[replica] !== bundle.client) return refusal("NOT_THAT_REPLICA");
+    const sequence = this.#ledger.sequence as Sequence;
+    record.recovered(markRecover(this.#map, { replica, nonce, view, sequence }));
+    return { status: "ok", result: encodeNumberResult(sequence) };
   }
 
   #open(bundle: Bundle, expiryMs: number, record: BatchRecord): OperationResult {

@@ -11,6 +11,7 @@
  *     0x06                                 configuration
  *     0x07                                 digest of opaque state (`opaque-state.ts`)
  *     0x08 | index                         chunks of its snapshot
+ *     0x09 | replica                       its RECOVER that counts (`recover-marks.ts`)
  *     0x41 | key                           application entries
  */
 import { writeDigest } from "../codec/digest.ts";
@@ -24,6 +25,7 @@ export const NONCE_PREFIX = 0x04;
 export const EXPIRY_PREFIX = 0x05;
 export const OPAQUE_DIGEST_PREFIX = 0x07;
 export const OPAQUE_CHUNK_PREFIX = 0x08;
+export const RECOVER_PREFIX = 0x09;
 export const APPLICATION_PREFIX = 0x41;
 
 const U32 = 2 ** 32;

@@ -25,6 +25,7 @@ export const requiredSituations = [
   "crash",
   "restart",
   "wiped restart",
+  "readmitted",
   "amnesia",
   "pause",
   "bad signature rejected",

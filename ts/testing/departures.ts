@@ -15,6 +15,7 @@ import {
   type ReplicaSet,
   type SessionId,
 } from "../protocol/types.ts";
+import { recoverBundle } from "../state/system-operation.ts";
 import { ByzantineHand } from "./adversaries/hand.ts";
 import { verifiesVote } from "./composites.ts";
 import { newViewFact, signedFact, signedView, viewChangeFact, voteFact } from "./facts.ts";
@@ -101,6 +102,14 @@ export class Departures {
   /** A frame that rests on nothing, or whose record is durable. */
   frame(to: number, name: BodyName, frame: Uint8Array): void {
     this.depart(to, name, frame);
+  }
+
+  /** RECOVER of ours, as our own client. */
+  recover({ nonce, view, attempt }: Extract<Action, { kind: "recover" }>): void {
+    const replica = this.owner.id as ReplicaId;
+    const bundle = recoverBundle(this.around.keyring.keyOf(replica), { replica, nonce, view }, attempt);
+    const frame = sealBody("bundle", bundle, this.sign);
+    for (let peer = 0; peer < this.around.options.n; peer++) if (peer !== replica) this.depart(peer, "bundle", frame);
   }
 
   forward(to: ReplicaSet, body: Body | undefined): void {

@@ -176,6 +176,8 @@ export type Observation =
       readonly view: number;
       readonly clean: boolean;
     }
+  /** A replica whose disk was lost votes again: all that it may have voted on before lies below `sequence`, which is stable. */
+  | { readonly kind: "readmitted"; readonly replica: number; readonly sequence: number }
   /** A message that was already taken came again: did the state of the core change, and what did it emit that binds? */
   | {
       readonly kind: "redelivered";

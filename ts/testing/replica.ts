@@ -4,6 +4,7 @@
  * durable.
  */
 import type { Action, Input, StoredRecord } from "../protocol/core.ts";
+import { isAmnesiac } from "../protocol/readmission.ts";
 import type { Replica } from "../protocol/replica.ts";
 import { orderTurn } from "../protocol/turn.ts";
 import type { AgreedTime, Digest, Instant, ReplicaId, View } from "../protocol/types.ts";
@@ -42,7 +43,7 @@ export class SimReplica {
   private readonly roundTrips: RoundTrips;
   private life: Incarnation;
   private lives = 1;
-  /** The disk that this incarnation found was not the one that the last one wrote. */
+  /** Its disk was lost, and it was not readmitted since. */
   private wiped = false;
   private turnPending = false;
   private wakeAt = Infinity;
@@ -90,7 +91,7 @@ export class SimReplica {
     return this.life.store;
   }
 
-  /** Whether it can take part: a replica that came back to a wiped disk counts as down for good. */
+  /** Whether it can take part: a replica that came back to a wiped disk counts as down until it is readmitted. */
   get isUp(): boolean {
     return this.running !== "down" && !this.halted && !this.wiped;
   }
@@ -99,14 +100,12 @@ export class SimReplica {
   start(): void {
     const found = this.disk.recover();
     const state =
-      found.type === "journal"
-        ? restart(found.entries, found.snapshot, this.execution.table, this.life)
-        : ({ type: found.type } as const);
-    this.wiped = state.type === "wiped";
+      found.type === "journal" ? restart(found, this.execution.table, this.life) : ({ type: found.type } as const);
+    this.wiped = isAmnesiac(state);
     for (const situation of situationsOf(found)) this.around.coverage.hit(situation);
     if (this.lives > 1) {
       this.see(restartFact(this.id, state));
-      if (this.wiped) this.around.coverage.hit("wiped restart");
+      if (state.type === "wiped") this.around.coverage.hit("wiped restart");
     }
     // A record that was torn off its acknowledgement may have survived: the oracles have not heard of it yet.
     if (state.type === "restart") this.showDurable(state.records);
@@ -240,15 +239,13 @@ export class SimReplica {
       );
       return;
     }
-    this.narrate(input, actions);
+    const { narrate, scheduler } = this.around;
+    if (narrate !== undefined) {
+      const who = this.honest ? "replica" : "BYZANTINE";
+      narrateStep(narrate, `${scheduler.now.toFixed(3)} ${who} ${this.id}`, input, actions);
+    }
     for (const action of actions) this.perform(action);
     this.inspector.afterStep(input, actions, now);
-  }
-
-  private narrate(input: Input, actions: readonly Action[]): void {
-    const { narrate, scheduler } = this.around;
-    const who = this.honest ? "replica" : "BYZANTINE";
-    if (narrate !== undefined) narrateStep(narrate, `${scheduler.now.toFixed(3)} ${who} ${this.id}`, input, actions);
   }
 
   /** One timer, for the core's next deadline. */
@@ -280,6 +277,12 @@ export class SimReplica {
         return this.leave("clean stop", action.after, () => this.crash());
       case "send":
         return departures.send(action, outbox, this.disk, this.life.holdsBodies(action));
+      case "recover":
+        return departures.recover(action);
+      case "readmitted":
+        this.wiped = false;
+        this.around.coverage.hit("readmitted");
+        return this.see({ kind: "readmitted", replica: id, sequence: action.sequence });
       case "seal":
         return this.input(departures.seal(action));
       case "forget":

@@ -216,7 +216,7 @@ function sessionsOf(rest: readonly string[]): object {
     const [session, first, last] = text.split(/[:-]/).map(Number);
     return { session, first, last: last ?? first };
   });
-  return { opened, executed, acknowledged: [], expired: [] };
+  return { opened, executed, acknowledged: [], expired: [], recovered: [] };
 }
 
 function words(line: string): string[] {

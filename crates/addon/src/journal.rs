@@ -219,7 +219,8 @@ fn refill(engine: &mut Engine, recovery: &Recovery) -> Result<Vec<u8>, Directory
     let start = match recovery.origin {
         Origin::Genesis if recovery.is_empty() => Start::Genesis,
         Origin::Wiped if recovery.is_empty() => Start::Wiped,
-        _ => Start::Restart,
+        Origin::Genesis => Start::Restart,
+        Origin::Wiped => Start::Replaced,
     };
     Ok(recovered.into_bytes(start, recovery.clean_stop.is_some()))
 }

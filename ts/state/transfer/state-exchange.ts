@@ -4,7 +4,7 @@
  * gives.
  */
 import { assert } from "../../protocol/assert.ts";
-import type { InstallReason, SessionSummary } from "../../protocol/core.ts";
+import type { InstallReason, RecoverMark, SessionSummary } from "../../protocol/core.ts";
 import type { StateFetch, StateNodes } from "../../protocol/messages.ts";
 import type { Digest, Instant, ReplicaId, ReplicaSet, Run, Sequence } from "../../protocol/types.ts";
 import type { Executor } from "../executor.ts";
@@ -41,6 +41,7 @@ export type ExchangeOutput =
       readonly sequence: Sequence;
       readonly digest: Digest;
       readonly sessions: readonly SessionSummary[];
+      readonly marks: readonly RecoverMark[];
       readonly progress: TransferProgress;
     }
   | { readonly kind: "installFailed"; readonly run: Run; readonly reason: InstallReason };
@@ -196,7 +197,8 @@ export class StateExchange {
     this.#recent = [];
     this.#drop();
     this.#installation = undefined;
-    this.#out.push({ kind: "installed", run, sequence, digest, sessions: executor.sessions(), progress });
+    const [sessions, marks] = [executor.sessions(), executor.recoverMarks()];
+    this.#out.push({ kind: "installed", run, sequence, digest, sessions, marks, progress });
   }
 
   /** What has come is kept for the next target, unless it is what failed. The core says how it goes on. */

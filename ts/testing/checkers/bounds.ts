@@ -34,11 +34,13 @@ export class Idempotence implements Checker {
 export class SoundEvidence implements Checker {
   readonly invariant = 18;
   readonly name = "sound evidence";
-  readonly kinds = ["signed", "signedView", "accused"] as const;
+  readonly kinds = ["signed", "signedView", "accused", "restarted"] as const;
   /** What each replica signed, by signer, type and place. */
   private readonly said = new Map<string, Set<string>>();
   /** The places at which each digest was signed, by signer and type; views have no digest of their own. */
   private readonly places = new Map<string, Set<string>>();
+  /** A replica that lost its disk may ask for a view once more, with other words. */
+  private readonly wiped = new Set<number>();
   private readonly setting: Setting;
 
   constructor(setting: Setting) {
@@ -57,6 +59,9 @@ export class SoundEvidence implements Checker {
       }
       case "accused":
         return this.judge(observation);
+      case "restarted":
+        if (observation.disk === "wiped") this.wiped.add(observation.replica);
+        return undefined;
       default:
         return undefined;
     }
@@ -69,7 +74,8 @@ export class SoundEvidence implements Checker {
 
   private judge({ replica, by, type, digest }: Extract<Observation, { kind: "accused" }>): string | undefined {
     const accusation = `replica ${replica} accuses replica ${by} of two messages ${type}`;
-    if (this.setting.honest.includes(by)) return `${accusation}, who is honest`;
+    const mayForget = type === "viewChange" && this.wiped.has(by);
+    if (this.setting.honest.includes(by) && !mayForget) return `${accusation}, who is honest`;
     const named = type === "viewChange" || type === "newView" ? "" : digest;
     const places = [...(this.places.get(`${by}/${type}/${named}`) ?? [])];
     const guilty = places.some((place) => (this.said.get(`${by}/${type}/${place}`)?.size ?? 0) > 1);

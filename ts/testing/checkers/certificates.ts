@@ -22,11 +22,14 @@ function keyOf(type: string, vote: Omit<VoteFact, "type">): string {
   return `${type}/${vote.view}/${vote.sequence}/${vote.digest}`;
 }
 
-/** Invariant 5: for one view and sequence no two digests are ever signed by a quorum, so at most one can be prepared. */
+/**
+ * Invariant 5: for one view and sequence no two digests are ever signed by a quorum, so at most one can be prepared. What an honest
+ * replica signed counts when it has left: a crash before that takes it back.
+ */
 export class CertificateUniqueness implements Checker {
   readonly invariant = 5;
   readonly name = "certificate uniqueness";
-  readonly kinds = ["signed", "certificate"] as const;
+  readonly kinds = ["signed", "left", "newView", "certificate"] as const;
   private readonly signatures = new Signatures();
   private readonly prepared = new Map<string, string>();
   private readonly setting: Setting;
@@ -36,13 +39,33 @@ export class CertificateUniqueness implements Checker {
   }
 
   see(observation: Observation): string | undefined {
-    if (observation.kind === "signed") {
-      const { signer, vote } = observation;
-      if (vote.type !== "prePrepare" && vote.type !== "prepare") return undefined;
-      return this.signatures.add(signer, vote).size >= quorumOf(this.setting) ? this.unique(vote) : undefined;
+    switch (observation.kind) {
+      case "signed":
+        return this.setting.honest.includes(observation.signer)
+          ? undefined
+          : this.count(observation.signer, observation.vote);
+      case "left":
+        return observation.vote === undefined ? undefined : this.count(observation.replica, observation.vote);
+      case "newView":
+        return observation.how === "sent" ? this.countAll(observation) : undefined;
+      case "certificate":
+        return observation.phase === "prepare" ? this.unique(observation) : undefined;
+      default:
+        return undefined;
     }
-    if (observation.kind !== "certificate" || observation.phase !== "prepare") return undefined;
-    return this.unique(observation);
+  }
+
+  /** A NEW-VIEW is its primary's PRE-PREPARE of each batch. */
+  private countAll({ replica, view, first, batches }: Extract<Observation, { kind: "newView" }>): string | undefined {
+    let wrong: string | undefined;
+    for (const [index, digest] of batches.entries())
+      wrong ??= this.count(replica, { type: "prePrepare", view, sequence: first + index, digest });
+    return wrong;
+  }
+
+  private count(signer: number, vote: VoteFact): string | undefined {
+    if (vote.type !== "prePrepare" && vote.type !== "prepare") return undefined;
+    return this.signatures.add(signer, vote).size >= quorumOf(this.setting) ? this.unique(vote) : undefined;
   }
 
   private unique(vote: {

@@ -1,4 +1,4 @@
-import { short, type Checker, type Observation } from "../history.ts";
+import { short, type Checker, type Observation, type VoteFact } from "../history.ts";
 
 /** Invariant 7: an honest replica votes for one digest per type, view and sequence, over all its incarnations. */
 export class NoDoubleVotes implements Checker {
@@ -48,8 +48,11 @@ export class Fenced implements Checker {
       const key = `${replica}/${record.view}`;
       this.leases.set(key, Math.max(record.through, this.leases.get(key) ?? 0));
     } else if (observation.kind === "restarted") {
-      const { replica, view, clean } = observation;
+      const { replica, view, clean, disk } = observation;
       const key = `${replica}/${view}`;
+      // What it knows no more it is kept from by other means.
+      if (disk === "wiped")
+        for (const lease of this.leases.keys()) if (lease.startsWith(`${replica}/`)) this.leases.delete(lease);
       if (!clean) this.fences.set(key, this.leases.get(key) ?? 0);
     } else if (observation.kind === "emitted") {
       const { replica, vote } = observation;
@@ -64,22 +67,33 @@ export class Fenced implements Checker {
 
 /**
  * Invariant 7, before it can break: a replica that came back to a wiped disk has forgotten what it promised, so it votes for
- * nothing any more. That a vote happens to repeat the forgotten one is luck.
+ * nothing before it is readmitted, and never again where it may have voted. That a vote happens to repeat the forgotten one is luck.
  */
-export class NoVotesAfterWipe implements Checker {
+export class NoForgottenVotes implements Checker {
   readonly invariant = 7;
-  readonly name = "no votes after a wipe";
-  readonly kinds = ["restarted", "emitted", "left"] as const;
-  private readonly wiped = new Set<number>();
+  readonly name = "no forgotten votes";
+  readonly kinds = ["restarted", "readmitted", "emitted"] as const;
+  private readonly silent = new Set<number>();
+  /** The highest sequence that each replica has voted on, and had when it last lost its disk. */
+  private readonly highest = new Map<number, number>();
+  private readonly forgotten = new Map<number, number>();
 
   see(observation: Observation): string | undefined {
-    if (observation.kind === "restarted") {
-      if (observation.disk === "wiped") this.wiped.add(observation.replica);
-      return undefined;
-    }
-    if (observation.kind !== "emitted" && observation.kind !== "left") return undefined;
-    const { replica, vote } = observation;
-    if (vote === undefined || !this.wiped.has(replica)) return undefined;
-    return `replica ${replica} sent ${vote.type} of ${vote.sequence} in view ${vote.view} after it had lost its disk`;
+    const { replica } = observation as { replica: number };
+    if (observation.kind === "restarted" && observation.disk === "wiped") {
+      this.silent.add(replica);
+      this.forgotten.set(replica, this.highest.get(replica) ?? 0);
+    } else if (observation.kind === "readmitted") this.silent.delete(replica);
+    else if (observation.kind === "emitted") return this.judge(replica, observation.vote);
+    return undefined;
+  }
+
+  private judge(replica: number, { type, view, sequence }: VoteFact): string | undefined {
+    if (type === "decided" || type === "checkpoint") return undefined;
+    this.highest.set(replica, Math.max(sequence, this.highest.get(replica) ?? 0));
+    const vote = `replica ${replica} sent ${type} of ${sequence} in view ${view}`;
+    if (this.silent.has(replica)) return `${vote} after it had lost its disk`;
+    const forgotten = this.forgotten.get(replica) ?? 0;
+    return sequence > forgotten ? undefined : `${vote}, and may have voted up to ${forgotten} before it lost its disk`;
   }
 }

@@ -10,7 +10,7 @@ import {
   VerifiableCertificates,
 } from "./certificates.ts";
 import { Checkpoints, StateBehindProposals, StatesBehindCheckpoints, VerifiedStates } from "./checkpoints.ts";
-import { Fenced, NoDoubleVotes, NoVotesAfterWipe } from "./double-votes.ts";
+import { Fenced, NoDoubleVotes, NoForgottenVotes } from "./double-votes.ts";
 import { ExactlyOnce } from "./exactly-once.ts";
 import { Linearizability, type Model } from "./linearizability.ts";
 import { Monotone, WithinWindow } from "./monotone.ts";
@@ -47,7 +47,7 @@ export function alwaysCheckers(setting: Setting): Checker[] {
   return [
     new NoDoubleVotes(),
     new Fenced(),
-    new NoVotesAfterWipe(),
+    new NoForgottenVotes(),
     new OneWordPerView(),
     new ViewsLeftForGood(),
     new ViewSteps(setting),

@@ -16,7 +16,7 @@ interface Durable {
 export class PersistBeforeSend implements Checker {
   readonly invariant = 8;
   readonly name = "persist before send";
-  readonly kinds = ["durable", "left", "viewChange", "newView"] as const;
+  readonly kinds = ["durable", "left", "viewChange", "newView", "restarted"] as const;
   private readonly disks = new Map<number, Durable>();
   private readonly setting: Setting;
 
@@ -31,6 +31,7 @@ export class PersistBeforeSend implements Checker {
       return undefined;
     }
     if (observation.kind === "viewChange" || observation.kind === "newView") return this.view(observation);
+    if (observation.kind === "restarted" && observation.disk === "wiped") this.disks.delete(observation.replica);
     if (observation.kind !== "left") return undefined;
     const { replica, what, after, durable, vote } = observation;
     if (after > durable)

@@ -57,10 +57,8 @@ export class AcceptedReplies implements Checker {
 export class Liveness implements Checker {
   readonly invariant = 17;
   readonly name = "liveness";
-  readonly kinds = ["invoked", "returned", "restarted", "halted"] as const;
+  readonly kinds = ["invoked", "returned", "halted"] as const;
   private readonly open = new Map<string, { readonly client: string; readonly at: number }>();
-  /** Replicas that lost their disk have to stop; the others must not. */
-  private readonly wiped = new Set<number>();
   private readonly setting: Setting;
 
   constructor(setting: Setting) {
@@ -75,11 +73,8 @@ export class Liveness implements Checker {
       case "returned":
         this.open.delete(`${observation.client}/${observation.operation}`);
         return undefined;
-      case "restarted":
-        if (observation.disk === "wiped") this.wiped.add(observation.replica);
-        return undefined;
       case "halted":
-        if (!this.setting.honest.includes(observation.replica) || this.wiped.has(observation.replica)) return undefined;
+        if (!this.setting.honest.includes(observation.replica)) return undefined;
         return `honest replica ${observation.replica} halted: ${observation.reason}`;
       default:
         return undefined;

@@ -5,10 +5,11 @@ import { placeOf } from "./vote-places.ts";
 export class OneWordPerView implements Checker {
   readonly invariant = 7;
   readonly name = "one word per view";
-  readonly kinds = ["viewChange", "newView"] as const;
+  readonly kinds = ["viewChange", "newView", "restarted"] as const;
   private readonly sent = new Map<string, string>();
 
   see(observation: Observation): string | undefined {
+    if (observation.kind === "restarted") return this.forget(observation);
     if (observation.kind !== "viewChange" && observation.kind !== "newView") return undefined;
     if (observation.how !== "sent") return undefined;
     const { replica } = observation;
@@ -19,6 +20,13 @@ export class OneWordPerView implements Checker {
       `replica ${replica} sent two NEW-VIEWs of view ${view}`,
       JSON.stringify([first, batches, viewChanges]),
     );
+  }
+
+  /** Who lost its disk does not know what it asked for; nobody counts that any more. */
+  private forget({ replica, disk }: Extract<Observation, { kind: "restarted" }>): undefined {
+    if (disk !== "wiped") return;
+    for (const what of this.sent.keys())
+      if (what.startsWith(`replica ${replica} sent two VIEW-CHANGEs`)) this.sent.delete(what);
   }
 
   private same(what: string, content: string): string | undefined {
@@ -70,6 +78,7 @@ export class ViewsLeftForGood implements Checker {
         return undefined;
       }
       case "restarted":
+        if (observation.disk === "wiped") this.durable.delete(observation.replica);
         this.floor.set(observation.replica, this.durable.get(observation.replica) ?? 0);
         return undefined;
       default:

@@ -8,7 +8,7 @@ import type { MapVersion } from "../../state/replicated-map.ts";
 import type { Situation } from "../coverage.ts";
 import type { Prng } from "../prng.ts";
 import type { Scheduler } from "../scheduler.ts";
-import type { JournalEntry, Snapshot } from "./journal.ts";
+import type { FoundJournal, JournalEntry, Snapshot } from "./journal.ts";
 
 /**
  * What a crash does to the disk: `kept` loses what no fsync covered, `torn` keeps a random prefix of that, `lost` is another
@@ -17,20 +17,21 @@ import type { JournalEntry, Snapshot } from "./journal.ts";
 export type CrashMode = "kept" | "torn" | "lost";
 
 /** What a process finds that starts now. */
-export type Found =
-  | { readonly type: "genesis" | "wiped" }
-  | { readonly type: "journal"; readonly entries: readonly JournalEntry[]; readonly snapshot: Snapshot | undefined };
+export type Found = { readonly type: "genesis" | "wiped" } | ({ readonly type: "journal" } & FoundJournal);
 
 export interface DiskOptions {
   /** Mean of the time that one fsync takes; 0 acknowledges in the next turn. */
   readonly meanMs: number;
-  /** Whether a process can start again from the records. Without, every restart is one on a wiped disk. */
+  /** Whether disks outlive processes. Without, the first crash loses the disk, and later ones do now and then. */
   readonly journal: boolean;
   /** Records became durable. */
   readonly onDurable: (entries: readonly JournalEntry[]) => void;
   /** Something for the core. */
   readonly onInput: (input: Input) => void;
 }
+
+/** How often a disk in place of a lost one is lost too when its process ends. */
+const LOST_AGAIN = 0.3;
 
 export class Disk {
   private readonly scheduler: Scheduler;
@@ -93,7 +94,8 @@ export class Disk {
     this.freed = undefined;
     if (mode === "torn") this.durable.push(...this.pending.slice(0, this.prng.below(this.pending.length + 1)));
     this.pending = [];
-    if (mode !== "lost") return;
+    const isLost = !this.options.journal && (!this.wiped || this.prng.chance(LOST_AGAIN));
+    if (mode !== "lost" && !isLost) return;
     this.durable = [];
     this.snapshot = undefined;
     this.wiped = true;
@@ -116,8 +118,8 @@ export class Disk {
     const first = !this.started && !this.wiped;
     this.started = true;
     if (first) return { type: "genesis" };
-    if (this.wiped || !this.options.journal) return { type: "wiped" };
-    return { type: "journal", entries: [...this.durable], snapshot: this.snapshot };
+    if (this.wiped && this.durable.length === 0) return { type: "wiped" };
+    return { type: "journal", entries: [...this.durable], snapshot: this.snapshot, wiped: this.wiped };
   }
 
   private flush(): void {

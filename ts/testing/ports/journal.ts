@@ -32,6 +32,14 @@ export interface Snapshot {
   readonly version: MapVersion;
 }
 
+/** What a process finds that starts again. */
+export interface FoundJournal {
+  readonly entries: readonly JournalEntry[];
+  readonly snapshot: Snapshot | undefined;
+  /** They begin after the disk was lost. */
+  readonly wiped: boolean;
+}
+
 /** Finds what a record names. Throws where it names what is not held: such a record would promise what it cannot keep. */
 export function entryOf({ lsn, record }: StoredRecord, ports: JournalPorts): JournalEntry {
   const bodies = bundlesOf(record).map((digest) => held(ports.bodies.get(digest), "a body"));
@@ -54,8 +62,7 @@ export function entryOf({ lsn, record }: StoredRecord, ports: JournalPorts): Jou
 
 /** Fills the ports of a new process, and tells its core what it restarts from. */
 export function restart(
-  entries: readonly JournalEntry[],
-  snapshot: Snapshot | undefined,
+  { entries, snapshot, wiped }: FoundJournal,
   executor: Executor,
   ports: JournalPorts,
 ): Extract<DurableState, { type: "restart" }> {
@@ -83,7 +90,12 @@ export function restart(
   return {
     type: "restart",
     clean: entries.at(-1)?.record.type === "cleanStop",
-    snapshot: { sequence: snapshot?.sequence ?? (0 as Sequence), sessions: executor.sessions() },
+    wiped,
+    snapshot: {
+      sequence: snapshot?.sequence ?? (0 as Sequence),
+      sessions: executor.sessions(),
+      marks: executor.recoverMarks(),
+    },
     records: entries.map(({ lsn, record }) => ({ lsn, record })),
     bundles: [...bundles.values()],
     viewChanges: [...viewChanges.values()],

@@ -119,12 +119,12 @@ export class StatePort {
         return this.owner.leave(output.to, output.kind, frame);
       }
       case "installed": {
-        const { run, sequence, digest, sessions, progress } = output;
+        const { run, sequence, digest, sessions, marks, progress } = output;
         this.distrusted = false;
         coverage.hit("state installed");
         if (progress.reused > 0) coverage.hit("equal subtrees skipped");
         if (progress.wrong > 0) coverage.hit("wrong state refused");
-        return this.owner.onInstalled({ kind: "installed", run, sequence, digest, sessions });
+        return this.owner.onInstalled({ kind: "installed", run, sequence, digest, sessions, marks });
       }
       case "installFailed":
         coverage.hit(output.reason === "unavailable" ? "state unavailable" : "state invalid");

@@ -20,6 +20,7 @@ pub mod types {
     pub const CHECKPOINT: u8 = 6;
     pub const STABLE: u8 = 7;
     pub const CLEAN_STOP: u8 = 8;
+    pub const READMITTED: u8 = 9;
 }
 use types::*;
 
@@ -64,6 +65,8 @@ pub enum DurableRecord<'a> {
     },
     /// Stopped in order.
     CleanStop { view: u64, through: u64 },
+    /// The disk was wiped once; since the RECOVER at `ordered` the journal holds all that binds us.
+    Readmitted { view: u64, ordered: u64 },
 }
 
 impl<'a> DurableRecord<'a> {
@@ -122,6 +125,10 @@ impl<'a> DurableRecord<'a> {
                 view: reader.u53()?,
                 through: reader.u53()?,
             },
+            READMITTED => Self::Readmitted {
+                view: reader.u53()?,
+                ordered: reader.u53()?,
+            },
             _ => return Err(DecodeError::UnknownType),
         })
     }
@@ -137,6 +144,7 @@ impl<'a> DurableRecord<'a> {
             Self::Checkpoint { .. } => CHECKPOINT,
             Self::Stable { .. } => STABLE,
             Self::CleanStop { .. } => CLEAN_STOP,
+            Self::Readmitted { .. } => READMITTED,
         }
     }
 
@@ -146,6 +154,9 @@ impl<'a> DurableRecord<'a> {
         match self {
             Self::Lease { view, through } | Self::CleanStop { view, through } => {
                 writer.u53(*view).u53(*through);
+            }
+            Self::Readmitted { view, ordered } => {
+                writer.u53(*view).u53(*ordered);
             }
             Self::Prepared {
                 name,

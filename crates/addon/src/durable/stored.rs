@@ -132,7 +132,8 @@ impl<'a> Stored<'a> {
             }
             DurableRecord::Lease { .. }
             | DurableRecord::Checkpoint { .. }
-            | DurableRecord::CleanStop { .. } => {}
+            | DurableRecord::CleanStop { .. }
+            | DurableRecord::Readmitted { .. } => {}
         }
         reader.finish()?;
         Ok(stored)

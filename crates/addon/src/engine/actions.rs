@@ -120,6 +120,8 @@ impl Engine {
                 let message = Checkpoint::decode(payload, false).map_err(bad)?;
                 Some(self.sign_checkpoint(message.sequence, message.digest)?)
             }
+            // RECOVER, as a client of the cluster; whoever gets it hands it on like any other.
+            BUNDLE => Some(self.sign(BUNDLE, payload)),
             // They are made and kept first, and then sent as they are kept.
             VIEW_CHANGE | NEW_VIEW => return Err(bad(DecodeError::UnknownType)),
             _ => None,

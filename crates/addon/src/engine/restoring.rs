@@ -19,6 +19,8 @@ pub enum Start {
     Restart = 1,
     /// Nobody knows what it voted before its disk was wiped.
     Wiped = 2,
+    /// It goes on from records that begin after that.
+    Replaced = 3,
 }
 
 /// What the records hold for TypeScript, collected record by record.

@@ -180,7 +180,8 @@ impl Engine {
             }
             DurableRecord::Lease { .. }
             | DurableRecord::Checkpoint { .. }
-            | DurableRecord::CleanStop { .. } => {}
+            | DurableRecord::CleanStop { .. }
+            | DurableRecord::Readmitted { .. } => {}
         }
         Ok(stored.into_vec())
     }
