@@ -80,6 +80,13 @@ fn all() -> Vec<(u8, DurableRecord<'static>)> {
                 through: 2,
             },
         ),
+        (
+            READMITTED,
+            R::Readmitted {
+                view: 1,
+                ordered: 2,
+            },
+        ),
     ]
 }
 
@@ -112,7 +119,7 @@ fn each_is_refused_cut_or_continued_and_unknown_types_are() {
         let trailing = DurableRecord::decode(&longer);
         assert_eq!(trailing.err(), Some(DecodeError::Trailing));
     }
-    for kind in [0, 9, 255] {
+    for kind in [0, 10, 255] {
         let unknown = DurableRecord::decode(&[kind; 100]).err();
         assert_eq!(unknown, Some(DecodeError::UnknownType));
     }

@@ -45,6 +45,27 @@ fn our_messages_leave_signed_on_their_lanes_and_a_resend_is_the_same_bytes() {
 }
 
 #[test]
+fn a_bundle_of_our_own_is_one_that_another_replica_takes() {
+    let (mut engine, links) = (engine(0), Recorded::default());
+    let own = bundle(&key(0), 7, b"recover");
+    apply(
+        &mut engine,
+        &links,
+        Action::Send {
+            to: 0b0010,
+            message_type: BUNDLE,
+            payload: &own[..own.len() - 64],
+        },
+    );
+    assert_eq!(links.take(), [(Source::Peer(1), BUNDLE, own.to_vec())]);
+    let mut other = super::engine(1);
+    peer(&mut other, &links, 0, BUNDLE, own);
+    let taken = records(&mut other, &links);
+    assert_eq!(taken.len(), 1);
+    assert_eq!(taken[0].0, InputKind::Request as u8);
+}
+
+#[test]
 fn our_prepare_and_checkpoint_contradict_nothing_that_we_signed() {
     let (mut engine, links) = (engine(1), Recorded::default());
     for (message_type, first, second) in [

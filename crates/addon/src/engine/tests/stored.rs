@@ -36,6 +36,10 @@ fn all() -> Vec<(u8, Vec<u8>)> {
             view: 3,
             through: 9,
         },
+        DurableRecord::Readmitted {
+            view: 3,
+            ordered: 9,
+        },
         DurableRecord::Checkpoint {
             sequence: 9,
             digest: [1; 32],
