@@ -35,6 +35,19 @@ test("wal of an empty journal says whose it is and that there is no record", asy
   t.regex(wiped.out, /^origin {6}wiped: an empty journal is no first start$/m);
 });
 
+test("recover marks an empty data directory as one in place of a lost disk, and no other", async (t) => {
+  const home = await newPath(t);
+  await cli("init", home);
+  const node = join(home, "nodes", "node-2");
+  const refused = await cli("recover", join(node, "node.json"));
+  t.is(refused.code, 1);
+  t.regex(refused.err, /^DATA_DIR: .*node-2\/data.*already/);
+  await rm(join(node, "data"), { recursive: true });
+  const marked = await cli("recover", "--json", join(node, "node.json"));
+  t.deepEqual([marked.code, JSON.parse(marked.out)], [0, { nodeId: "node-2", dataDir: join(node, "data") }]);
+  t.regex((await cli("wal", "inspect", join(node, "data"))).out, /^origin {6}wiped/m);
+});
+
 test("wal inspect counts what is in a segment, and lists it with --items", async (t) => {
   const dir = await dataDir(t);
   const [first] = await writeSegment(dir, [

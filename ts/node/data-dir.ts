@@ -1,5 +1,6 @@
 /** A replica's data directory: whose it is, and how it begins. */
 import type { ClusterConfig } from "../codec/cluster.ts";
+import { ByzantineError } from "../errors.ts";
 import { initDataDir as initMarker, type DataDirOwner } from "../native/native.ts";
 import { resolveNode, type ByzantineNodeOptions } from "./options.ts";
 
@@ -22,10 +23,19 @@ export interface InitDataDirOptions {
  */
 export function initDataDir(options: ByzantineNodeOptions, { diskLost = false }: InitDataDirOptions = {}): void {
   const { cluster, me, dataDir, durability } = resolveNode(options);
-  if (durability === "fsync") initMarker(dataDir as string, ownerOf(cluster, me), diskLost);
+  if (durability === "fsync") mark(dataDir as string, ownerOf(cluster, me), diskLost);
 }
 
 /** The same for member `me` of a new cluster. */
 export function markGenesis(cluster: ClusterConfig, me: number, dir: string): void {
-  initMarker(dir, ownerOf(cluster, me), false);
+  mark(dir, ownerOf(cluster, me), false);
+}
+
+function mark(dir: string, owner: DataDirOwner, diskLost: boolean): void {
+  try {
+    initMarker(dir, owner, diskLost);
+  } catch (error) {
+    if (!(error instanceof ByzantineError)) throw error;
+    throw new ByzantineError(error.code, `${dir}: ${error.message}`, { ...error.data, dataDir: dir }, error);
+  }
 }
