@@ -44,6 +44,14 @@ export async function killedAtStart(replicas: Replicas, victim: number, random: 
   await voted(replicas, victim);
 }
 
+/** A replica loses its disk, and is there again when it has been readmitted. */
+export async function lost(replicas: Replicas, victim: number): Promise<void> {
+  await replicas.loseDisk(victim);
+  await replicas.restart(victim);
+  await replicas.until("it is readmitted", ({ recovering }) => !recovering, [victim]);
+  await voted(replicas, victim);
+}
+
 /** The primary of the highest view that a replica takes part in. */
 export async function primaryOf(replicas: Replicas): Promise<number> {
   const all = await Promise.all(replicas.alive.map(async (replica) => replicas.metrics(replica)));

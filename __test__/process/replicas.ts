@@ -175,6 +175,7 @@ export class Replicas {
   async loseDisk(replica: number): Promise<void> {
     await this.kill(replica);
     await rm(this.dataDir(replica), { recursive: true });
+    this.#wiretap?.record.forgetViewChanges(replica);
     initDataDir(this.optionsOf(replica), { diskLost: true });
   }
 

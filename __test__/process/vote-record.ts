@@ -69,6 +69,13 @@ export class VoteRecord {
     }
   }
 
+  /** Its disk was lost: what it asked for in VIEW-CHANGEs nobody counts any more. What it voted for stays said. */
+  forgetViewChanges(sender: number): void {
+    for (const about of this.#said.keys())
+      if (about.startsWith(`viewChange of replica ${sender} `)) this.#said.delete(about);
+    for (const pair of this.#left.keys()) if (pair.startsWith(`${sender} `)) this.#left.delete(pair);
+  }
+
   /** One thing has one digest. In one place of a view that also holds between the phases. */
   #compare(about: string, { type, digest }: BindingMessage, by: Passage): void {
     const first = this.#said.get(about);

@@ -12,6 +12,7 @@ import {
   IMPATIENT_MS,
   killedAt,
   killedAtStart,
+  lost,
   PACE_MS,
   PATIENT_MS,
   primaryOf,
@@ -28,11 +29,12 @@ const PER_CLUSTER = 48;
 const MOMENT = "any moment";
 const AT_ONCE = "all four at once";
 const AT_START = "once more at its start";
+const LOST = "with its disk";
 /** What {@link MOMENT} is drawn from. */
 const MOMENT_MS = 300;
 
 type Log = (line: string) => void;
-type Occasion = KillPoint | typeof MOMENT | typeof AT_ONCE | typeof AT_START;
+type Occasion = KillPoint | typeof MOMENT | typeof AT_ONCE | typeof AT_START | typeof LOST;
 
 export function killStage(goal: number): Stage {
   return { name: `${goal} kills`, run: async (log, deadline) => new Kills(goal, deadline).run(log) };
@@ -120,6 +122,7 @@ class Kills {
     const victim = this.#random.below(2) === 0 ? primary : this.#random.below(ALL.length);
     if (occasion === AT_ONCE) await this.#allAtOnce(replicas);
     else if (occasion === AT_START) await killedAtStart(replicas, victim, this.#random);
+    else if (occasion === LOST) await lost(replicas, victim);
     else if (occasion === MOMENT) await this.#atAnyMoment(replicas, victim);
     else await killedAt(replicas, victim, occasion, this.#random);
     this.#count(occasion, occasion === AT_ONCE ? ALL : [victim], primary);
@@ -153,7 +156,7 @@ class Kills {
 }
 
 function occasions(): Occasion[] {
-  return [...killPoints, MOMENT, AT_START, AT_ONCE];
+  return [...killPoints, MOMENT, AT_START, AT_ONCE, LOST];
 }
 
 function nameOf(occasion: Occasion): string {
