@@ -128,6 +128,14 @@ test("a nonce that was used before is left behind", (t) => {
   t.is(core.of("recover")[0]?.nonce, WALL_CLOCK + 51);
 });
 
+test("a RECOVER of an earlier life proves nothing, although its COMMITs are counted", (t) => {
+  const core = wiped();
+  core.tickAfter(1);
+  decidedByVotes(core, 1);
+  recovered(core, 1, { nonce: WALL_CLOCK - 50 });
+  t.is(core.core.inspect().amnesia?.orderedAt, undefined);
+});
+
 test("a COMMIT that it kept back leaves when it is readmitted", (t) => {
   const core = wiped();
   core.tickAfter(1);

@@ -112,10 +112,11 @@ export class Readmission {
   #onOwn(mark: RecoverMark, sequence: Sequence): void {
     const { state } = this.#context;
     const amnesia = state.amnesia!;
-    // Our clock was set back: RECOVERs of ours that were ordered before are no proof of what lies below them.
+    // Our clock was set back.
     if (mark.nonce > amnesia.nonce) amnesia.nonce = mark.nonce + 1;
-    else if (mark.view === state.view && amnesia.orderedAt === undefined && this.#isCounted(sequence))
-      amnesia.orderedAt = sequence;
+    // One of an earlier life may be older than the loss of our disk, and proves nothing.
+    const isOurs = mark.nonce === amnesia.nonce && mark.view === state.view;
+    if (isOurs && amnesia.orderedAt === undefined && this.#isCounted(sequence)) amnesia.orderedAt = sequence;
     this.#ask();
   }
 
