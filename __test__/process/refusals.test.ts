@@ -11,6 +11,8 @@ import { eventually } from "./ports.ts";
 /** Its replica does not run: programs have its key. */
 const FALSE = 3;
 const HONEST = [0, 1, 2];
+/** Forgeries of a client that a replica looks at before it cuts it off: four, or the sixteen that shared a batch. */
+const FORGERIES_MAX = 16;
 
 let rawPeer = "";
 test.before(async () => {
@@ -137,6 +139,24 @@ test.serial("a client with a forged signature", async (t) => {
   }
   t.is(client.replies.length, 0);
   await goesOn(t, cluster, 1);
+});
+
+test.serial("a client that forges again and again is cut off by every replica, and nobody else is", async (t) => {
+  const cluster = await threeOfFour(t);
+  const honest = await cluster.client();
+  const forger = await falseClient(t, cluster);
+  t.is(await add(honest, 1), 2);
+  // More than any replica hears before it cuts the client off.
+  for (let nonce = 1; nonce <= 100; nonce++) forger.sendAll(forged(forger.opening(nonce)));
+  for (const node of cluster.running) {
+    await counted(node, "the cut", ({ connectionsRefused }) => connectionsRefused["barred"]);
+    const forgeries = node.getMetrics().rejectedByPeer["clients"]?.["badSignature"] ?? 0;
+    t.true(forgeries >= 4 && forgeries <= FORGERIES_MAX, `${forgeries} forgeries were looked at`);
+  }
+  await eventually("nobody is connected to it", () => forger.transport.peers.length === 0);
+  t.is(forger.replies.length, 0);
+  t.is(await add(honest, 1), 3);
+  await goesOn(t, cluster, 3);
 });
 
 test.serial("a bundle that its own client sends again is answered again and executed once", async (t) => {

@@ -41,6 +41,7 @@ export const rejectReasons = [
   "unasked",
   "duplicate",
   "busy",
+  "barred",
 ] as const;
 
 export type RejectReason = (typeof rejectReasons)[number];

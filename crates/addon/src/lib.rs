@@ -3,7 +3,8 @@
 //! - [`wire`]: the formats of `ts/codec/WIRE.md`; [`records`]: those between TypeScript and here.
 //! - [`vote_table`], [`bodies`], [`manifests`], [`messages`], [`fetches`], [`clients`]: what is stored.
 //! - [`checks`]: signatures, verified in batches; [`verified`]: votes that need not be again;
-//!   [`budget`]: what a peer may ask for; [`rejections`], [`traffic`]: counters.
+//!   [`budget`]: what a peer may ask for; [`offenders`]: clients that forge; [`rejections`],
+//!   [`traffic`]: counters.
 //! - [`durable`]: what a replica stores of itself, and in which form.
 //! - [`engine`]: a replica's side of a turn, without network and disk; [`journal`]: the disk;
 //!   [`reactor`]: the turn with both.
@@ -28,6 +29,7 @@ pub mod journal;
 pub mod links;
 pub mod manifests;
 pub mod messages;
+pub mod offenders;
 pub mod reactor;
 pub mod records;
 pub mod rejections;

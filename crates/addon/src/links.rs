@@ -1,5 +1,7 @@
 //! What the engine needs of the network: the endpoint in a reactor, a recording in tests.
 
+use std::time::Duration;
+
 use byzantine_transport::{Endpoint, Lane, Source};
 
 use crate::wire::lane_of;
@@ -12,6 +14,8 @@ pub trait Links {
     fn is_connected(&self, to: Source) -> bool;
     /// Bytes that fit into a queue before it is dropped.
     fn room(&self, to: Source, lane: Lane) -> usize;
+    /// Ends all connections of a client's key and refuses new ones for a while.
+    fn bar_client(&self, key: [u8; 32], during: Duration);
 }
 
 impl Links for Endpoint {
@@ -26,5 +30,9 @@ impl Links for Endpoint {
 
     fn room(&self, to: Source, lane: Lane) -> usize {
         self.outbound_room(to, lane)
+    }
+
+    fn bar_client(&self, key: [u8; 32], during: Duration) {
+        Endpoint::bar_client(self, key, during);
     }
 }

@@ -52,10 +52,13 @@ pub enum Reason {
     Duplicate,
     /// A client was told that the pool is full.
     Busy,
+    /// A client that forged signatures and is kept out: what it sent before it knew, unverified, and
+    /// the connections that it tried to make.
+    Barred,
 }
 
 /// Number of reasons.
-pub const REASONS: usize = Reason::Busy as usize + 1;
+pub const REASONS: usize = Reason::Barred as usize + 1;
 /// The peer of what no replica is to blame for.
 pub const NO_PEER: u8 = 255;
 const PEERS: usize = REPLICAS_MAX + 1;

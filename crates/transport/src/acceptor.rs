@@ -158,6 +158,10 @@ fn identify(connection: Connection, shared: &Shared) -> Option<Link> {
         shared.refuse(&connection, key, RefuseReason::WrongRole, "wrongRole");
         return None;
     };
+    if party == Party::Client && shared.barred.is_barred(&key, Instant::now()) {
+        shared.refuse(&connection, key, RefuseReason::Barred, "barred");
+        return None;
+    }
     Some(Link {
         connection,
         key,

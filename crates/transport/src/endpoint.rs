@@ -3,13 +3,14 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
 use crate::acceptor;
+use crate::barred::Barred;
 use crate::config::{Config, Member, Role, TransportError};
 use crate::dialler::Dialler;
 use crate::event::{Event, Source};
@@ -19,7 +20,7 @@ use crate::hub::Hub;
 use crate::lane::Lane;
 use crate::ledger::{Ledger, lock};
 use crate::quic;
-use crate::reason::CloseCode;
+use crate::reason::{CloseCode, RefuseReason};
 use crate::session::{SendError, Session};
 use crate::shared::Shared;
 use crate::statistics::{ClientStatistics, PeerStatistics, Statistics};
@@ -47,6 +48,7 @@ impl Endpoint {
             members: config.members.iter().map(|member| member.key).collect(),
             clients: config.clients.clone(),
         };
+        let barred = Arc::new(Barred::default());
         let others: Vec<&Member> = config
             .members
             .iter()
@@ -64,7 +66,7 @@ impl Endpoint {
             dial_configs.insert(member.id, quic::client(Arc::new(crypto), &config.limits));
         }
         let server = is_replica
-            .then(|| identity.server(admission.clone(), ledger.clone()))
+            .then(|| identity.server(admission.clone(), barred.clone(), ledger.clone()))
             .transpose()?
             .map(|crypto| quic::server(Arc::new(crypto), &config.limits));
         let mut address = config.listen.unwrap_or((Ipv4Addr::UNSPECIFIED, 0).into());
@@ -81,6 +83,7 @@ impl Endpoint {
             hello_payload: Bytes::from(hello.encode()),
             hello,
             admission,
+            barred,
             ledger,
             hub: Mutex::new(Hub::new(others.iter().copied())),
             limits: config.limits.clone(),
@@ -231,6 +234,19 @@ impl Endpoint {
                 .origin
                 .connection
                 .close(CloseCode::Refused.into(), text.as_bytes());
+        }
+    }
+
+    /// Closes all connections of a client's key for a fault seen above the transport, and refuses new
+    /// ones for a while, at the cheapest place there is. Each is counted as `barred`. A member's key is
+    /// kept out as a client's only; the connections between replicas go on.
+    pub fn bar_client(&self, key: [u8; 32], during: Duration) {
+        self.shared.barred.bar(key, Instant::now(), during);
+        let sessions: Vec<Arc<Session>> = self.shared.hub().clients_of(&key).cloned().collect();
+        for session in sessions {
+            let connection = &session.origin.connection;
+            self.shared
+                .refuse(connection, key, RefuseReason::Barred, "barred");
         }
     }
 

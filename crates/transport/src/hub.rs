@@ -150,9 +150,8 @@ impl Hub {
         limits: &Limits,
         origin: Origin,
     ) -> Result<Arc<Session>, RefuseReason> {
-        let same = |session: &&Arc<Session>| session.origin.key == origin.key;
         if self.clients.len() >= limits.clients_max
-            || self.clients.values().filter(same).count() >= limits.clients_per_key
+            || self.clients_of(&origin.key).count() >= limits.clients_per_key
         {
             return Err(RefuseReason::ClientQuota);
         }
@@ -172,6 +171,16 @@ impl Hub {
         self.clients.insert(client, session.clone());
         self.changes.push_back(Change::Up(session.clone()));
         Ok(session)
+    }
+
+    /// The sessions of a client's key.
+    pub(crate) fn clients_of<'a>(
+        &'a self,
+        key: &'a [u8; 32],
+    ) -> impl Iterator<Item = &'a Arc<Session>> {
+        self.clients
+            .values()
+            .filter(move |session| session.origin.key == *key)
     }
 
     /// Ends a session; one that was replaced has ended already.

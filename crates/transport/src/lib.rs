@@ -44,6 +44,7 @@
 //! runtime's next turns do the rest. Dropping an endpoint ends its tasks.
 
 mod acceptor;
+mod barred;
 mod config;
 mod dialler;
 mod endpoint;

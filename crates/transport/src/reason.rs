@@ -42,6 +42,8 @@ pub enum RefuseReason {
     UnknownLane,
     /// Too many connection changes wait to be polled.
     Busy,
+    /// A client that is kept out for a while ([`crate::Endpoint::bar_client`]).
+    Barred,
 }
 
 impl RefuseReason {
@@ -65,6 +67,7 @@ impl RefuseReason {
             Self::DuplicateLane => "duplicateLane",
             Self::UnknownLane => "unknownLane",
             Self::Busy => "busy",
+            Self::Barred => "barred",
         }
     }
 
@@ -73,7 +76,7 @@ impl RefuseReason {
         match self {
             Self::HelloMismatch(_) => CloseCode::Hello,
             Self::ClientQuota | Self::Busy | Self::Throttled => CloseCode::Quota,
-            Self::UnknownKey | Self::WeakKey | Self::WrongRole | Self::WrongKey => {
+            Self::UnknownKey | Self::WeakKey | Self::WrongRole | Self::WrongKey | Self::Barred => {
                 CloseCode::Refused
             }
             _ => CloseCode::Violation,

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use bytes::Bytes;
 use tokio::task::JoinSet;
 
+use crate::barred::Barred;
 use crate::config::Role;
 use crate::frame::Frame;
 use crate::hello::Hello;
@@ -28,6 +29,7 @@ pub(crate) struct Shared {
     pub(crate) hello_payload: Bytes,
     pub(crate) limits: Limits,
     pub(crate) admission: Admission,
+    pub(crate) barred: Arc<Barred>,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) hub: Mutex<Hub>,
     pub(crate) dial_configs: HashMap<u8, quinn::ClientConfig>,

@@ -5,6 +5,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Instant;
 
 use byzantine_crypto::{PublicKey, SecretKey};
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
@@ -21,6 +22,7 @@ use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme, version,
 };
 
+use crate::barred::Barred;
 use crate::config::{ClientPolicy, TransportError};
 use crate::ledger::Ledger;
 use crate::reason::RefuseReason;
@@ -56,11 +58,13 @@ impl TlsIdentity {
     pub(crate) fn server(
         &self,
         admission: Admission,
+        barred: Arc<Barred>,
         ledger: Arc<Ledger>,
     ) -> Result<QuicServerConfig, TransportError> {
         let tls = |error: &dyn std::fmt::Display| TransportError::Tls(error.to_string());
         let verifier = AdmittedKeys {
             admission,
+            barred,
             ledger,
             algorithms: self.provider.signature_verification_algorithms,
         };
@@ -156,6 +160,7 @@ fn no_tls12() -> Result<HandshakeSignatureValid, Error> {
 #[derive(Debug)]
 struct AdmittedKeys {
     admission: Admission,
+    barred: Arc<Barred>,
     ledger: Arc<Ledger>,
     algorithms: WebPkiSupportedAlgorithms,
 }
@@ -177,6 +182,13 @@ impl ClientCertVerifier for AdmittedKeys {
         };
         if !self.admission.admits_client(&key) {
             self.ledger.refuse(Some(key), RefuseReason::UnknownKey);
+            return Err(refused());
+        }
+        // Before anything is computed for it: who dials again and again pays for most of it. A
+        // member may still speak as a replica, so its role is looked at first, after the handshake.
+        let is_member = self.admission.members.contains(&key);
+        if !is_member && self.barred.is_barred(&key, Instant::now()) {
+            self.ledger.refuse(Some(key), RefuseReason::Barred);
             return Err(refused());
         }
         Ok(ClientCertVerified::assertion())

@@ -4,6 +4,7 @@ mod support;
 
 use std::collections::HashSet;
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use byzantine_transport::{
     ALPN_CLIENT, ALPN_REPLICA, ClientPolicy, CloseCode, DownReason, Endpoint, Event, HelloField,
@@ -145,6 +146,47 @@ async fn any_client_is_admitted_within_the_quotas() {
         Some(public(100))
     );
     assert_eq!(node.refused("clientQuota"), 2);
+}
+
+#[tokio::test]
+async fn a_barred_key_loses_all_its_connections_and_a_members_only_those_of_a_client() {
+    let mut config = replica(0, 4);
+    config.clients = ClientPolicy::Any;
+    let mut node = Node::bind(config);
+    let dialling = raw::dialling();
+    let member = key(member_seed(1));
+    let mut held = Vec::new();
+    for secret in [&key(100), &key(100), &member, &key(101)] {
+        held.push(raw::admitted(&dialling, node.address(), secret, ALPN_CLIENT).await);
+    }
+    node.until("four clients", |events| {
+        let ups = events
+            .iter()
+            .filter(|event| matches!(event, Event::ClientUp { .. }));
+        (ups.count() == 4).then_some(())
+    })
+    .await;
+    let hour = Duration::from_secs(3600);
+    node.endpoint.bar_client(public(100), hour);
+    node.endpoint.bar_client(public(member_seed(1)), hour);
+    for peer in &held[..3] {
+        assert_eq!(raw::close_text(&peer.connection).await, "barred");
+    }
+    assert_eq!(node.refusal(&RefuseReason::Barred).await, Some(public(100)));
+    assert_eq!(node.refused("barred"), 3);
+    // The key that is shown is enough: the server's verifier refuses it within the handshake.
+    if let Ok(connection) = raw::dial(&dialling, node.address(), &key(100), ALPN_CLIENT).await {
+        in_time("the alert", connection.closed()).await;
+    }
+    assert_eq!(node.refused("barred"), 4);
+    // A member's key may still be a replica's: whose connection it is shows after the handshake.
+    let again = raw::dial(&dialling, node.address(), &member, ALPN_CLIENT)
+        .await
+        .unwrap();
+    assert_eq!(raw::close_text(&again).await, "barred");
+    assert_eq!(node.refused("barred"), 5);
+    let _replica = raw::admitted(&dialling, node.address(), &member, ALPN_REPLICA).await;
+    assert_eq!(held[3].connection.close_reason(), None);
 }
 
 #[tokio::test]

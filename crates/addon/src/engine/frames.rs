@@ -97,6 +97,10 @@ impl Engine {
         {
             return Err(Reason::WrongClient);
         }
+        if matches!(source, Source::Client(_)) && self.offenders.is_barred(bundle.client, self.now)
+        {
+            return Err(Reason::Barred);
+        }
         let (session, first_sequence) = (bundle.session, bundle.first_sequence);
         let (digest, from_client) = (bundle_digest(&payload), matches!(source, Source::Client(_)));
         let outcome = self.admit_bundle(

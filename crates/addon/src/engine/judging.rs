@@ -79,6 +79,7 @@ impl Engine {
                 self.hand_up(message_type, digest, kept);
             }
             Verdict::Unpaid => self.refuse_composite(&composite, Reason::OverQuota),
+            Verdict::Apart(reason) => self.refuse_composite(&composite, reason),
             Verdict::BadInside | Verdict::Bad(_) => {
                 if is_view_change {
                     self.messages

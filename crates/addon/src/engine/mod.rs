@@ -5,6 +5,7 @@
 //! told the time and does no input or output of its own, so its tests run without socket and clock.
 
 mod actions;
+mod apart;
 mod composites;
 mod fault;
 mod fetching;
@@ -32,6 +33,7 @@ use crate::fetches::Fetches;
 use crate::links::Links;
 use crate::manifests::Manifests;
 use crate::messages::Messages;
+use crate::offenders::Offenders;
 use crate::records::{InputKind, Records};
 use crate::rejections::{NO_PEER, Reason, Rejections};
 use crate::traffic::Traffic;
@@ -101,6 +103,7 @@ pub struct Engine {
     manifests: Manifests,
     fetches: Fetches,
     clients: Clients,
+    offenders: Offenders,
     records: Records,
     rejections: Rejections,
     pending: Vec<Pending>,
@@ -129,6 +132,7 @@ impl Engine {
             secret: config.secret,
             clients: Clients::new(config.clients, &config.members),
             verifier: Verifier::new(config.domain, config.members),
+            offenders: Offenders::default(),
             limits: config.limits,
             votes: VoteTable::new(config.quorums),
             bodies: BodyStore::default(),
@@ -195,10 +199,14 @@ impl Engine {
             R::HelloMismatch(_) | R::BadHello => Reason::HelloDiffers,
             R::LyingLength => Reason::FrameTooLong,
             R::PartialFrame | R::LaneEnded | R::DuplicateLane | R::UnknownLane => Reason::Malformed,
+            R::Barred => Reason::Barred,
             R::ClientQuota | R::Throttled | R::Busy => Reason::OverQuota,
         };
         // A key that was only shown does not say who is to blame.
-        let proven = !matches!(counted, Reason::BadHandshake | Reason::NotMember);
+        let proven = !matches!(
+            counted,
+            Reason::BadHandshake | Reason::NotMember | Reason::Barred
+        );
         let peer = key.filter(|_| proven).and_then(|key| self.replica_of(&key));
         self.rejections.count(counted, peer.unwrap_or(NO_PEER));
     }

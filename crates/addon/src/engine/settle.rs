@@ -1,5 +1,8 @@
-//! The end of what arrived in a turn: one batch of signatures, a second one for the votes inside of
-//! VIEW-CHANGEs and NEW-VIEWs that their signers really signed, then the effects of all in order.
+//! The end of what arrived in a turn: one batch of signatures, those of clients that must not spoil it,
+//! a second batch for the votes inside of VIEW-CHANGEs and NEW-VIEWs that their signers really signed,
+//! then the effects of all in order.
+
+use byzantine_transport::Source;
 
 use super::frames::unsigned;
 use super::pending::Pending;
@@ -7,7 +10,7 @@ use super::{BodyStatus, Engine, peer_of};
 use crate::checks::{Check, Signer};
 use crate::links::Links;
 use crate::records::InputKind;
-use crate::rejections::Reason;
+use crate::rejections::{NO_PEER, Reason};
 use crate::wire::types::{CHECKPOINT, PRE_PREPARE};
 use crate::wire::{Digest, FetchKind};
 
@@ -25,6 +28,8 @@ pub(super) enum Verdict {
     Unpaid,
     /// Place of the check that failed.
     Bad(usize),
+    /// Refused where a client's own bundles are verified apart: it was called to account.
+    Apart(Reason),
 }
 
 impl Engine {
@@ -32,9 +37,14 @@ impl Engine {
     pub fn settle(&mut self, links: &impl Links) {
         let mut pending = std::mem::take(&mut self.pending);
         let mut checks = Vec::new();
+        let apart = self.apart(&pending);
         let spans: Vec<usize> = pending
             .iter()
-            .map(|frame| frame.collect(&mut checks))
+            .enumerate()
+            .map(|(place, frame)| match apart.holds(place) {
+                true => 0,
+                false => frame.collect(&mut checks),
+            })
             .collect();
         let votes_from = checks.len();
         let mut claims = Vec::new();
@@ -50,10 +60,12 @@ impl Engine {
             own.push(bad.map_or(Verdict::Good, Verdict::Bad));
             start += span;
         }
+        self.verify_apart(apart, &pending, &mut own, links);
         self.verify_inside(&mut pending, &mut own);
         for (frame, verdict) in pending.drain(..).zip(own) {
             match verdict {
-                Verdict::Bad(place) => self.refuse(frame, &checks[place]),
+                Verdict::Bad(place) => self.refuse(frame, &checks[place], links),
+                Verdict::Apart(reason) => self.rejections.count(reason, NO_PEER),
                 _ => self.accept(frame, verdict, links),
             }
         }
@@ -190,15 +202,19 @@ impl Engine {
         }
     }
 
-    fn refuse(&mut self, frame: Pending, check: &Check) {
+    fn refuse(&mut self, frame: Pending, check: &Check, links: &impl Links) {
         match frame {
             Pending::Bundle {
                 source,
                 digest,
+                head,
                 fetched,
                 ..
             } => {
                 self.reject(Reason::BadSignature, source);
+                if let Source::Client(_) = source {
+                    self.call_to_account(&head.client, links);
+                }
                 if fetched {
                     // The digest covers the signature: what was asked for is what is bad.
                     self.fetches.close(FetchKind::Bundle, &digest);

@@ -1,6 +1,7 @@
 //! Engines of four replicas with real keys and recorded links; no socket, no clock.
 
 mod builders;
+mod clients;
 mod fetching;
 mod kept_messages;
 mod new_views;
@@ -30,6 +31,7 @@ const STRANGER: u8 = 99;
 struct Recorded {
     sent: RefCell<Vec<(Source, u8, Vec<u8>)>>,
     disconnected: u32,
+    barred: RefCell<Vec<([u8; 32], Duration)>>,
 }
 
 impl Links for Recorded {
@@ -46,6 +48,10 @@ impl Links for Recorded {
 
     fn room(&self, _: Source, _: Lane) -> usize {
         1 << 20
+    }
+
+    fn bar_client(&self, key: [u8; 32], during: Duration) {
+        self.barred.borrow_mut().push((key, during));
     }
 }
 
