@@ -42,6 +42,7 @@ export const rejectReasons = [
   "duplicate",
   "busy",
   "barred",
+  "conflictingBundle",
 ] as const;
 
 export type RejectReason = (typeof rejectReasons)[number];

@@ -3,7 +3,7 @@
 //! - [`wire`]: the formats of `ts/codec/WIRE.md`; [`records`]: those between TypeScript and here.
 //! - [`vote_table`], [`bodies`], [`manifests`], [`messages`], [`fetches`], [`clients`]: what is stored.
 //! - [`checks`]: signatures, verified in batches; [`verified`]: votes that need not be again;
-//!   [`budget`]: what a peer may ask for; [`offenders`]: clients that forge; [`rejections`],
+//!   [`budget`]: what a peer may ask for; [`claims`], [`offenders`]: clients at fault; [`rejections`],
 //!   [`traffic`]: counters.
 //! - [`durable`]: what a replica stores of itself, and in which form.
 //! - [`engine`]: a replica's side of a turn, without network and disk; [`journal`]: the disk;
@@ -21,6 +21,7 @@ mod binding;
 pub mod bodies;
 pub mod budget;
 pub mod checks;
+pub mod claims;
 pub mod clients;
 pub mod durable;
 pub mod engine;

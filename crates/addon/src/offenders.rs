@@ -1,8 +1,10 @@
-//! Clients that are proven at fault: their own connection brought a signature that is not theirs.
+//! Clients that are proven at fault: their own connection brought a signature that is not theirs, or
+//! they signed two bundles for one client sequence.
 //!
-//! The connection is authenticated by the client's key, so nobody else can have sent it. What a
-//! replica forwards proves nothing about the client. From the first forgery on a client's bundles are
-//! verified apart from everybody's; after a few it is kept out for a while, longer each time.
+//! The connection is authenticated by the client's key, so nobody else can have sent it. A bad
+//! signature that a replica forwards proves nothing about the client. From the first forgery on a
+//! client's bundles are verified apart from everybody's; after a few, and for a contradiction at once,
+//! it is kept out for a while, longer each time.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -29,6 +31,19 @@ struct Offence {
     last: Duration,
 }
 
+impl Offence {
+    fn bar(&mut self, now: Duration) -> Option<Duration> {
+        if self.barred_until > now {
+            return None;
+        }
+        let during = self.next_bar;
+        self.forgeries = 0;
+        self.next_bar = (2 * during).min(BAR_MAX);
+        self.barred_until = now + during;
+        Some(during)
+    }
+}
+
 /// See the module documentation. Times are since the start.
 #[derive(Debug, Default)]
 pub struct Offenders {
@@ -50,6 +65,21 @@ impl Offenders {
 
     /// Counts a forgery; says for how long the client is to be kept out if it is one too many.
     pub fn forged(&mut self, key: &Key, now: Duration) -> Option<Duration> {
+        let offence = self.offence(key, now);
+        if offence.barred_until > now {
+            return None;
+        }
+        offence.forgeries += 1;
+        (offence.forgeries >= FORGERIES_MAX).then(|| offence.bar(now))?
+    }
+
+    /// The client signed two bundles for one sequence; says for how long it is to be kept out, unless it
+    /// is already.
+    pub fn contradicted(&mut self, key: &Key, now: Duration) -> Option<Duration> {
+        self.offence(key, now).bar(now)
+    }
+
+    fn offence(&mut self, key: &Key, now: Duration) -> &mut Offence {
         if !self.of_key.contains_key(key) {
             self.make_room();
         }
@@ -60,15 +90,7 @@ impl Offenders {
             last: now,
         });
         offence.last = now;
-        offence.forgeries += 1;
-        if offence.forgeries < FORGERIES_MAX || offence.barred_until > now {
-            return None;
-        }
-        let during = offence.next_bar;
-        offence.forgeries = 0;
-        offence.next_bar = (2 * during).min(BAR_MAX);
-        offence.barred_until = now + during;
-        Some(during)
+        offence
     }
 
     fn make_room(&mut self) {
@@ -113,7 +135,7 @@ mod tests {
             now += found.expect("barred again");
         }
         assert!(offenders.is_barred(&KEY, now - Duration::from_millis(1)));
-        assert_eq!(forge(&mut offenders, now)[2..], [Some(BAR_MAX), None]);
+        assert_eq!(forge(&mut offenders, now)[2..], [None, Some(BAR_MAX)]);
         assert!(!offenders.is_suspect(&[8; 32]));
     }
 

@@ -55,10 +55,12 @@ pub enum Reason {
     /// A client that forged signatures and is kept out: what it sent before it knew, unverified, and
     /// the connections that it tried to make.
     Barred,
+    /// A client signed two bundles for one of its sequences.
+    ConflictingBundle,
 }
 
 /// Number of reasons.
-pub const REASONS: usize = Reason::Barred as usize + 1;
+pub const REASONS: usize = Reason::ConflictingBundle as usize + 1;
 /// The peer of what no replica is to blame for.
 pub const NO_PEER: u8 = 255;
 const PEERS: usize = REPLICAS_MAX + 1;

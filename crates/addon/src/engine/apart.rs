@@ -1,4 +1,4 @@
-//! Bundles whose signatures are not verified together with everybody's.
+//! Clients at fault: their bundles are not verified together with everybody's, and some are cut off.
 //!
 //! One bad signature fails the common equation, and finding it costs several times as much as the batch
 //! did. So a client that forged before, and one with so many bundles in a turn that they are a batch by
@@ -10,10 +10,13 @@ use std::collections::BTreeMap;
 use byzantine_transport::Source;
 
 use super::Engine;
+use super::actions::replicas;
 use super::pending::Pending;
 use super::settle::Verdict;
 use crate::links::Links;
-use crate::rejections::Reason;
+use crate::rejections::{NO_PEER, Reason};
+use crate::wire::Digest;
+use crate::wire::types::BUNDLE;
 
 /// Bundles of one client in a turn that share nobody's batch. A batch of one key and this size costs
 /// less per signature than a common one.
@@ -88,6 +91,25 @@ impl Engine {
                     }
                 }
                 rest = later;
+            }
+        }
+    }
+
+    /// A client has signed two bundles for one sequence. The others may have got one of them each: both
+    /// are shown to all, so that whoever the client speaks to next knows it too. Once per cut, so that
+    /// replicas which convict each other's evidence come to an end.
+    pub(super) fn convict(&mut self, client: &[u8; 32], bundles: [Digest; 2], links: &impl Links) {
+        self.rejections.count(Reason::ConflictingBundle, NO_PEER);
+        let Some(during) = self.offenders.contradicted(client, self.now) else {
+            return;
+        };
+        links.bar_client(*client, during);
+        for digest in bundles {
+            let Some(payload) = self.bodies.payload(&digest).cloned() else {
+                continue;
+            };
+            for replica in replicas(self.linked) {
+                self.send_to(Source::Peer(replica), BUNDLE, &[&payload], links);
             }
         }
     }

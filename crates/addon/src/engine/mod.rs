@@ -28,6 +28,7 @@ use byzantine_transport::{Event, RefuseReason, Source};
 use crate::bodies::{BodyStore, Head};
 use crate::budget::{Budget, NEW_VIEWS, VIEW_CHANGES};
 use crate::checks::Verifier;
+use crate::claims::Claims;
 use crate::clients::Clients;
 use crate::fetches::Fetches;
 use crate::links::Links;
@@ -103,6 +104,7 @@ pub struct Engine {
     manifests: Manifests,
     fetches: Fetches,
     clients: Clients,
+    claims: Claims,
     offenders: Offenders,
     records: Records,
     rejections: Rejections,
@@ -132,6 +134,7 @@ impl Engine {
             secret: config.secret,
             clients: Clients::new(config.clients, &config.members),
             verifier: Verifier::new(config.domain, config.members),
+            claims: Claims::default(),
             offenders: Offenders::default(),
             limits: config.limits,
             votes: VoteTable::new(config.quorums),

@@ -130,6 +130,9 @@ impl Engine {
                 match stored {
                     Ok(()) => {
                         self.fetches.close(FetchKind::Bundle, &digest);
+                        if let Some(rival) = self.claims.note(&head, &digest) {
+                            self.convict(&head.client, [rival, digest], links);
+                        }
                     }
                     Err(reason) => {
                         self.reject(reason, source);

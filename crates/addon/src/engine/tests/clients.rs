@@ -1,4 +1,4 @@
-//! Clients that forge, beside clients that do not.
+//! Clients at fault, beside clients that are not.
 
 use super::*;
 use crate::offenders::{BAR_MIN, FORGERIES_MAX};
@@ -91,6 +91,52 @@ fn many_good_bundles_of_one_client_are_all_taken() {
     }
     assert_eq!(requests(&mut engine, &links), 90);
     assert_eq!(engine.rejections().totals().count(), 0);
+}
+
+#[test]
+fn who_signs_two_bundles_for_one_sequence_is_cut_off_and_the_others_get_both() {
+    let (mut engine, links) = two_clients();
+    for replica in [0, 2, 3] {
+        let up = Event::PeerUp {
+            peer: replica,
+            address: (std::net::Ipv4Addr::LOCALHOST, 1).into(),
+        };
+        engine.on_event(up, &links);
+    }
+    let (one, two) = (
+        bundle(&client_key(), 4, b"add 1"),
+        bundle(&client_key(), 4, b"add 2"),
+    );
+    client(&mut engine, &links, one.clone());
+    honest(&mut engine, &links, 4);
+    assert_eq!(requests(&mut engine, &links), 2);
+    assert_eq!(links.barred.take(), []);
+    // Its signature is as good from a replica that passes it on as from itself.
+    peer(&mut engine, &links, 0, BUNDLE, two.clone());
+    assert_eq!(
+        records(&mut engine, &links).len(),
+        2,
+        "it is delivered, as it may be proposed, and counted"
+    );
+    let key = *client_key().public().as_bytes();
+    assert_eq!(links.barred.take(), [(key, BAR_MIN)]);
+    let shown: Vec<_> = [&one, &two]
+        .iter()
+        .flat_map(|payload| [0, 2, 3].map(|to| (Source::Peer(to), BUNDLE, payload.to_vec())))
+        .collect();
+    assert_eq!(links.take(), shown);
+    assert_eq!(engine.rejections().total_of(Reason::ConflictingBundle), 1);
+
+    // More of it changes nothing while it is kept out.
+    peer(
+        &mut engine,
+        &links,
+        0,
+        BUNDLE,
+        bundle(&client_key(), 4, b"add 3"),
+    );
+    assert_eq!(records(&mut engine, &links).len(), 2);
+    assert_eq!((links.take(), links.barred.take()), (vec![], vec![]));
 }
 
 #[test]
