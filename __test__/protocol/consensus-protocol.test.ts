@@ -46,6 +46,24 @@ test("the more instances are under way, the more must wait for another: many sma
   t.is(taken("as large as a batch", 1000), 1, "a whole batch needs nothing else");
 });
 
+test("a bundle that is small among those of others gets no instance of its own while one is under way", (t) => {
+  const core = primary({ pipelineDepth: 8 });
+  const taken = (name: string, bytes: number): readonly Digest[] | undefined => {
+    core.request(bundle(name, { bytes }));
+    const bundles = core.of("assemble")[0]?.bundles;
+    if (bundles !== undefined) core.step({ kind: "assembled", view, sequence: at(++sequence), digest: digestOf(name) });
+    return bundles;
+  };
+  let sequence = 0;
+  t.deepEqual(taken("small 1", 100), [digestOf("small 1")], "with none under way anything goes at once");
+  t.deepEqual(taken("small 2", 100), [digestOf("small 2")], "among small ones it is none");
+  t.deepEqual(taken("large 1", 4000), undefined, "two under way need two");
+  t.deepEqual(taken("large 2", 4000), ["large 1", "large 2"].map(digestOf));
+  for (const name of ["large 3", "large 4"]) t.is(taken(name, 1024), undefined);
+  t.is(taken("small 3", 100), undefined, "three under way need three, and this is none");
+  t.deepEqual(taken("large 5", 1024), ["large 3", "large 4", "small 3", "large 5"].map(digestOf), "it rides along");
+});
+
 test("clients take turns: a flood of one does not delay the other's first request", (t) => {
   const core = primary({ pipelineDepth: 1, batchBundlesMax: 2 });
   core.request(bundle("first"));

@@ -14,6 +14,8 @@ import { setOf, type ClientKey, type Digest, type Instant, type ReplicaId, type 
 const QUANTUM = 64 * 1024;
 /** An operation's share of the cost of ordering, in bytes: small operations cost more than their length. */
 const OPERATION_COST = 128;
+/** So long a bundle counts whole among those that wait, however long the others in the pool are. */
+const WHOLE_BYTES = 1024;
 /** One client may hold this share of the pool, so that a flood from one leaves room for the others. */
 const CLIENT_SHARE = 8;
 /** A backup waits so long for the primary to propose a client's bundle before it hands it over itself. */
@@ -116,19 +118,20 @@ export class RequestPool {
     }
   }
 
-  /** Whether so many bundles wait for a batch, or a whole batch does. */
+  /** Whether so many bundles wait for a batch, or a whole batch does. Of those that are small in their pool several count as one. */
   waits(count: number): boolean {
     const { options, state } = this.#context;
-    const enough = Math.min(count, options.batchBundlesMax);
-    let [bundles, bytes] = [0, 0];
+    const whole = Math.min(WHOLE_BYTES, state.pooledBytes / state.pooledBundles / 2);
+    let [bundles, bytes, worth] = [0, 0, 0];
     for (const { waiting } of state.queues.values()) {
       for (const digest of waiting) {
-        if (bundles >= enough || bytes >= options.batchBytesMax) return true;
-        bundles += 1;
-        bytes += state.bundles.get(digest)?.ref.bytes ?? 0;
+        const length = state.bundles.get(digest)?.ref.bytes ?? 0;
+        bytes += length;
+        worth += Math.min(1, length / whole);
+        if (worth >= count || ++bundles >= options.batchBundlesMax || bytes >= options.batchBytesMax) return true;
       }
     }
-    return bundles >= enough || bytes >= options.batchBytesMax;
+    return count === 0;
   }
 
   /** The next batch, clients taking turns; empty when nothing waits. */
