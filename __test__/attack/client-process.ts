@@ -1,9 +1,13 @@
-/** A faulty client as a process of its own: connected all the time, attacking when told to, so many bundles a second. */
+/**
+ * A faulty client as a process of its own: connected all the time, attacking when told to, so many bundles a second. After an
+ * attack it goes on to take as much of the processors, without a word to the replicas.
+ */
 import { MessageCrypto, type ClusterConfig } from "../../dist/index.js";
 import { totals } from "../process/machine.mjs";
 import { eventually } from "../process/ports.ts";
 import type { Answerer } from "../process/questions.ts";
 import { serve } from "../process/serve.mjs";
+import { cpuMs, EqualLoad } from "./equal-load.ts";
 import { FalseClient, forged } from "./false-client.ts";
 
 export interface FalseClientPlan {
@@ -28,6 +32,7 @@ class Attacker {
   readonly #client: FalseClient;
   readonly #plan: FalseClientPlan;
   readonly #session: number;
+  readonly #load = new EqualLoad();
   #sequence = 0;
   #timer: NodeJS.Timeout | undefined;
 
@@ -38,14 +43,18 @@ class Attacker {
   }
 
   attack(): void {
-    this.#timer ??= setInterval(() => {
+    if (this.#timer !== undefined) return;
+    this.#load.measure();
+    this.#timer = setInterval(() => {
       for (let i = 0; i < (this.#plan.rate * TICK_MS) / 1000; i++) this.#strike();
     }, TICK_MS);
   }
 
   behave(): void {
+    if (this.#timer === undefined) return;
     clearInterval(this.#timer);
     this.#timer = undefined;
+    this.#load.repeat();
   }
 
   #strike(): void {
@@ -74,5 +83,5 @@ await serve(async (plan: FalseClientPlan): Promise<Answerer> => {
   );
   const session = "result" in opened ? Number(Buffer.from(opened.result).readBigUInt64LE()) : 0;
   const attacker = new Attacker(client, plan, session);
-  return { attack: () => attacker.attack(), behave: () => attacker.behave() };
+  return { attack: () => attacker.attack(), behave: () => attacker.behave(), cpuMs };
 });

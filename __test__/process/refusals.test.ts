@@ -159,26 +159,33 @@ test.serial("a client that forges again and again is cut off by every replica, a
   await goesOn(t, cluster, 3);
 });
 
-test.serial("a client that signs two bundles for one sequence is cut off by all, whichever of them it told them", async (t) => {
-  const cluster = await threeOfFour(t);
-  const honest = await cluster.client();
-  const client = await falseClient(t, cluster);
-  client.sendAll(client.opening(7));
-  await eventually("the session", () => client.answers(0, 7).size === HONEST.length);
-  const opened = client.answers(0, 7).get(0)!;
-  const session = "result" in opened ? Number(Buffer.from(opened.result).readBigUInt64LE()) : 0;
-  const idle = totals.operation("add", { amount: 0 });
-  const [one, other] = [client.bundle(session, 1, idle), client.bundle(session, 1, totals.operation("refuse"))];
-  // Whoever got the other one learns of the first from the primary, and tells all.
-  for (const replica of HONEST) client.send(replica, "bundle", replica === 1 ? other : one);
-  for (const node of cluster.running) {
-    await counted(node, "the contradiction", ({ rejectedByPeer }) => rejectedByPeer["clients"]?.["conflictingBundle"]);
-    await counted(node, "the cut", ({ connectionsRefused }) => connectionsRefused["barred"]);
-  }
-  await eventually("nobody is connected to it", () => client.transport.peers.length === 0);
-  t.is(await add(honest, 1), 2);
-  await goesOn(t, cluster, 2);
-});
+test.serial(
+  "a client that signs two bundles for one sequence is cut off by all, whichever of them it told them",
+  async (t) => {
+    const cluster = await threeOfFour(t);
+    const honest = await cluster.client();
+    const client = await falseClient(t, cluster);
+    client.sendAll(client.opening(7));
+    await eventually("the session", () => client.answers(0, 7).size === HONEST.length);
+    const opened = client.answers(0, 7).get(0)!;
+    const session = "result" in opened ? Number(Buffer.from(opened.result).readBigUInt64LE()) : 0;
+    const idle = totals.operation("add", { amount: 0 });
+    const [one, other] = [client.bundle(session, 1, idle), client.bundle(session, 1, totals.operation("refuse"))];
+    // Whoever got the other one learns of the first from the primary, and tells all.
+    for (const replica of HONEST) client.send(replica, "bundle", replica === 1 ? other : one);
+    for (const node of cluster.running) {
+      await counted(
+        node,
+        "the contradiction",
+        ({ rejectedByPeer }) => rejectedByPeer["clients"]?.["conflictingBundle"],
+      );
+      await counted(node, "the cut", ({ connectionsRefused }) => connectionsRefused["barred"]);
+    }
+    await eventually("nobody is connected to it", () => client.transport.peers.length === 0);
+    t.is(await add(honest, 1), 2);
+    await goesOn(t, cluster, 2);
+  },
+);
 
 test.serial("a bundle that its own client sends again is answered again and executed once", async (t) => {
   const cluster = await threeOfFour(t);

@@ -27,7 +27,13 @@ export class FalseClientProcess {
     return new FalseClientProcess(child);
   }
 
+  /** Attacks, or computes as much as the last attack took of the processors. */
   async attack(on: boolean): Promise<void> {
     await ask(this.#child, on ? "attack" : "behave", this.#nextId++);
+  }
+
+  /** Processor time of its process so far, in milliseconds. */
+  async cpuMs(): Promise<number> {
+    return ask(this.#child, "cpuMs", this.#nextId++);
   }
 }
