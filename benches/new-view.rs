@@ -11,10 +11,9 @@
 //!
 //! A frame of the control lane holds 2 MiB, which bounds w (52 + 64 n).
 
-use std::time::Duration;
-
 use std::cell::RefCell;
 use std::hint::black_box;
+use std::time::Duration;
 
 use bytes::Bytes;
 use byzantine_addon::engine::{Engine, EngineConfig, EngineLimits};
