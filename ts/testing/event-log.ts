@@ -20,7 +20,8 @@ export const entryKinds = {
 
 export class EventLog {
   private readonly hash: Hash = createHash("sha256");
-  private readonly buffer = Buffer.allocUnsafe(BUFFER_BYTES);
+  private readonly buffer = new Uint8Array(BUFFER_BYTES);
+  private readonly numbers = new DataView(this.buffer.buffer);
   private used = 0;
   private finished: string | undefined;
 
@@ -28,12 +29,12 @@ export class EventLog {
   add(atMs: number, kind: keyof typeof entryKinds, node: number, detail: number, bytes?: Uint8Array): void {
     const length = bytes?.length ?? 0;
     if (this.used + 22 + length > BUFFER_BYTES) this.flush();
-    const buffer = this.buffer;
-    buffer.writeDoubleLE(atMs, this.used);
+    const { buffer, numbers } = this;
+    numbers.setFloat64(this.used, atMs, true);
     buffer[this.used + 8] = entryKinds[kind];
     buffer[this.used + 9] = node;
-    buffer.writeDoubleLE(detail, this.used + 10);
-    buffer.writeUInt32LE(length, this.used + 18);
+    numbers.setFloat64(this.used + 10, detail, true);
+    numbers.setUint32(this.used + 18, length, true);
     this.used += 22;
     if (bytes === undefined) return;
     if (length <= BUFFER_BYTES - this.used) {

@@ -140,7 +140,7 @@ export class Receiver {
     const verify = (): boolean => isAuthentic(frame, from, this.around.keyring);
     const verdict = this.ports.votes.take(from, phase, vote, frame.payload.signature, verify);
     if (verdict !== "taken") return verdict;
-    this.ports.accepted(from, { ...vote, type: phase });
+    this.ports.accepted(from, factOf(phase, vote));
     return undefined;
   }
 
@@ -151,7 +151,7 @@ export class Receiver {
     if (body.view % this.around.options.n !== from) return this.control(from, body);
     const verdict = this.ports.votes.propose(from, body, frame.payload.signature as Uint8Array);
     if (verdict !== "taken" && verdict !== "duplicate") return verdict;
-    this.ports.accepted(from, { ...body, type: "prePrepare" });
+    this.ports.accepted(from, factOf("prePrepare", body));
     this.ports.store.keepBatch(body.digest, body.sequence, body);
     return this.control(from, body);
   }
@@ -170,7 +170,7 @@ export class Receiver {
     );
     if (verdict === "conflict") this.around.coverage.hit("conflicting checkpoint seen");
     if (verdict !== "taken" && verdict !== "duplicate") return verdict;
-    this.ports.accepted(from, { ...body, type: "checkpoint", view: 0 });
+    this.ports.accepted(from, factOf("checkpoint", body));
     return this.control(from, body);
   }
 
@@ -196,7 +196,7 @@ export class Receiver {
 
   private decided(from: ReplicaId, body: Decided): undefined {
     learnBatch(this.around, body.digest, body.bundles);
-    this.ports.accepted(from, { ...body, type: "decided", view: 0 });
+    this.ports.accepted(from, factOf("decided", body));
     return this.control(from, body);
   }
 
@@ -213,4 +213,12 @@ export class Receiver {
     this.ports.input({ kind: "control", from, message: message as Verified<Control> });
     return undefined;
   }
+}
+
+/** CHECKPOINT and DECIDED are of no view. */
+function factOf(
+  type: VoteFact["type"],
+  { view = 0, sequence, digest }: { readonly view?: number; readonly sequence: number; readonly digest: string },
+): VoteFact {
+  return { type, view, sequence, digest };
 }

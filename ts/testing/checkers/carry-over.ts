@@ -146,9 +146,10 @@ export class CompleteViewChanges implements Checker {
     if (observation.kind === "emitted" || observation.kind === "left") {
       const { replica, vote } = observation;
       if (vote?.type !== "commit") return undefined;
-      const own = this.commits.get(replica) ?? [];
-      this.commits.set(replica, own);
-      own.push({ ...vote, left: observation.kind === "left" });
+      let own = this.commits.get(replica);
+      if (own === undefined) this.commits.set(replica, (own = []));
+      const { view, sequence, digest } = vote;
+      own.push({ view, sequence, digest, left: observation.kind === "left" });
       return undefined;
     }
     if (observation.kind === "executed" || observation.kind === "installed") {

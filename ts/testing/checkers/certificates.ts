@@ -13,8 +13,8 @@ class Signatures {
     return set.add(signer);
   }
 
-  has(signer: number, type: "prepare" | "checkpoint", vote: Omit<VoteFact, "type">): boolean {
-    return this.signers.get(keyOf(type, vote))?.has(signer) ?? false;
+  of(type: "prepare" | "checkpoint", vote: Omit<VoteFact, "type">): ReadonlySet<number> | undefined {
+    return this.signers.get(keyOf(type, vote));
   }
 }
 
@@ -125,14 +125,15 @@ export class VerifiableCertificates implements Checker {
     }
     if (observation.kind !== "certificate") return undefined;
     const { replica, phase, view, sequence, digest, signers } = observation;
-    const place = `replica ${replica}: ${phase} certificate of ${short(digest)} at ${sequence} in view ${view}`;
     const distinct = new Set(signers);
-    if (distinct.size < quorumOf(this.setting)) return `${place} has ${distinct.size} signers`;
+    const wrong = (how: string): string =>
+      `replica ${replica}: ${phase} certificate of ${short(digest)} at ${sequence} in view ${view} ${how}`;
+    if (distinct.size < quorumOf(this.setting)) return wrong(`has ${distinct.size} signers`);
+    const signed = this.signatures.of(phase, observation);
     for (const signer of distinct) {
-      if (!this.signatures.has(signer, phase, { view, sequence, digest }))
-        return `${place} names ${signer}, who never signed that`;
+      if (signed?.has(signer) !== true) return wrong(`names ${signer}, who never signed that`);
     }
-    if (phase === "prepare" && !distinct.has(view % this.setting.n)) return `${place} lacks the primary's proposal`;
+    if (phase === "prepare" && !distinct.has(view % this.setting.n)) return wrong("lacks the primary's proposal");
     return undefined;
   }
 }

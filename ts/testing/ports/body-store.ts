@@ -42,19 +42,23 @@ interface Held extends Body {
 
 type QueueName = "wanted" | "pushed" | "clients";
 
+const pushedFirst: readonly QueueName[] = ["wanted", "pushed", "clients"];
+const clientsFirst: readonly QueueName[] = ["wanted", "clients", "pushed"];
+
 export class BodyStore {
   private readonly held = new Map<Digest, Held>();
   private readonly pinned = new Set<Digest>();
   private readonly fetches = new Map<Digest, ReplicaSet>();
   private readonly queues: Record<QueueName, Held[]> = { wanted: [], pushed: [], clients: [] };
-  private readonly inputs: Input[] = [];
-  private room = { bundles: 0, bytes: 0 };
+  private inputs: Input[] = [];
+  private readonly room = { bundles: 0, bytes: 0 };
   /** Which of the two queues within the room is looked at first. */
   private clientsTurn = false;
 
   /** What the core can take now besides what it named. */
   setRoom(room: { readonly bundles: number; readonly bytes: number }): void {
-    this.room = { ...room };
+    this.room.bundles = room.bundles;
+    this.room.bytes = room.bytes;
   }
 
   /** Takes a verified body; `from` is undefined for a client's connection. */
@@ -67,7 +71,7 @@ export class BodyStore {
     }
     const wanted = this.pinned.has(body.digest) || this.fetches.has(body.digest);
     if (!wanted && this.waitingOf(from) >= WAITING_MAX) return "overQuota";
-    const held = { ...body, from, delivered: false };
+    const held = heldOf(body, from, false);
     this.held.set(body.digest, held);
     this.pinned.delete(body.digest);
     this.fetches.delete(body.digest);
@@ -77,7 +81,7 @@ export class BodyStore {
 
   /** A body that was stored beside a record: the core hears of it by other ways. */
   restore(body: Body): void {
-    this.held.set(body.digest, { ...body, from: undefined, delivered: true });
+    this.held.set(body.digest, heldOf(body, undefined, true));
   }
 
   get(digest: Digest): Body | undefined {
@@ -125,7 +129,9 @@ export class BodyStore {
       next.delivered = true;
       this.announce(next, next.from, false);
     }
-    return this.inputs.splice(0);
+    const { inputs } = this;
+    this.inputs = [];
+    return inputs;
   }
 
   /** Whether the next turn has something to take. */
@@ -139,7 +145,9 @@ export class BodyStore {
 
   private waitingOf(from: ReplicaId | undefined): number {
     const queue = from === undefined ? this.queues.clients : this.queues.pushed;
-    return queue.filter((body) => this.waits(body) && body.from === from).length;
+    let waiting = 0;
+    for (const body of queue) if (body.from === from && this.waits(body)) waiting++;
+    return waiting;
   }
 
   private next(): Held | undefined {
@@ -155,10 +163,7 @@ export class BodyStore {
 
   /** What the core named first; then pushed and clients' bundles in turns, as far as the room reaches. */
   private peek(): QueueName | undefined {
-    const turns: readonly QueueName[] = this.clientsTurn
-      ? ["wanted", "clients", "pushed"]
-      : ["wanted", "pushed", "clients"];
-    for (const name of turns) {
+    for (const name of this.clientsTurn ? clientsFirst : pushedFirst) {
       const queue = this.queues[name];
       while (queue[0] !== undefined && !this.waits(queue[0])) queue.shift();
       if (queue[0] === undefined) continue;
@@ -175,6 +180,10 @@ export class BodyStore {
   private announce(body: Body, from: ReplicaId | undefined, again: boolean): void {
     this.inputs.push({ kind: "request", bundle: refOf(body) as Verified<BundleRef>, from, again });
   }
+}
+
+function heldOf({ digest, bundle, signature, bytes }: Body, from: ReplicaId | undefined, delivered: boolean): Held {
+  return { digest, bundle, signature, bytes, from, delivered };
 }
 
 /** What the core is told of a body. */

@@ -75,13 +75,14 @@ export interface VoteTableOptions {
 }
 
 export class VoteTable implements SignatureSource {
-  private readonly places = new Map<string, Place>();
+  /** By view, and in it by sequence. */
+  private readonly places = new Map<View, Map<Sequence, Place>>();
   /** NEW-VIEWs that are held, by view: their proposals are filed when the view is entered. */
   private readonly newViews = new Map<View, DecodedNewView>();
   private readonly kept = new KeptCertificates();
   private readonly checkpoints = new CheckpointVotes();
   private grown: Slot[] = [];
-  private readonly conflicts: Input[] = [];
+  private conflicts: Input[] = [];
   private readonly n: number;
   private readonly f: number;
   private readonly me: ReplicaId;
@@ -108,10 +109,14 @@ export class VoteTable implements SignatureSource {
     this.high = high;
     this.view = view;
     this.pending = pending;
-    for (const [key, place] of this.places) {
-      if (place.sequence > low && this.holdsView(place.view)) continue;
-      if (place.sequence > low) this.leave(place);
-      this.places.delete(key);
+    for (const [its, places] of this.places) {
+      const held = this.holdsView(its);
+      for (const place of places.values()) {
+        if (place.sequence > low && held) continue;
+        if (place.sequence > low) this.leave(place);
+        places.delete(place.sequence);
+      }
+      if (places.size === 0) this.places.delete(its);
     }
     this.grown = this.grown.filter(({ sequence, view: its }) => sequence > low && this.holdsView(its));
     this.kept.free(low);
@@ -130,14 +135,15 @@ export class VoteTable implements SignatureSource {
     const outside = this.outside(vote);
     if (outside !== undefined) return outside;
     if (phase === "prepare" && from === vote.view % this.n && !this.naive) return "primaryVoted";
-    const claimed = this.places.get(keyOf(vote))?.[phase].claimed.get(from);
+    const known = this.held(vote);
+    const claimed = known?.[phase].claimed.get(from);
     if (claimed === vote.digest) return "duplicate";
     if (!verify()) return "badSignature";
     if (claimed !== undefined) {
       if (phase === "prepare") this.accuse(from, vote.digest, "prepare");
       return "conflict";
     }
-    const tally = this.place(vote)[phase];
+    const tally = (known ?? this.place(vote))[phase];
     tally.claimed.set(from, vote.digest);
     this.fill(tally, phase, vote, from, signature);
     return "taken";
@@ -220,12 +226,14 @@ export class VoteTable implements SignatureSource {
 
   /** What the turn hands to the core. */
   drain(): Input[] {
-    const inputs = this.conflicts.splice(0);
-    for (const slot of this.grown.splice(0)) {
+    const inputs = this.conflicts;
+    this.conflicts = [];
+    for (const slot of this.grown) {
       slot.grown = false;
       const { phase, view, sequence, digest, signers } = slot;
       inputs.push({ kind: "votes", phase, view, sequence, digest, signers: signers as Verified<ReplicaSet> });
     }
+    this.grown = [];
     return inputs;
   }
 
@@ -237,8 +245,9 @@ export class VoteTable implements SignatureSource {
   /** Slots and signatures held now. */
   get size(): number {
     let size = this.checkpoints.size;
-    for (const { proposals, prepare, commit } of this.places.values()) {
-      size += proposals.size + prepare.claimed.size + commit.claimed.size;
+    for (const places of this.places.values()) {
+      for (const { proposals, prepare, commit } of places.values())
+        size += proposals.size + prepare.claimed.size + commit.claimed.size;
     }
     return size;
   }
@@ -251,7 +260,7 @@ export class VoteTable implements SignatureSource {
   /** The signature of one signer, or undefined where it is not held. */
   signature(name: CertificateName, signer: ReplicaId): Uint8Array | undefined {
     if (name.phase === "checkpoint") return this.checkpoints.signature(name.sequence, name.digest, signer);
-    const place = this.places.get(keyOf(name));
+    const place = this.held(name);
     const live = place === undefined ? undefined : this.live(place, name.digest, signer);
     return live ?? this.kept.signature(name, signer);
   }
@@ -267,7 +276,7 @@ export class VoteTable implements SignatureSource {
   }
 
   proposal(view: View, sequence: Sequence, digest: Digest): Uint8Array {
-    return this.places.get(keyOf({ view, sequence }))?.proposals.get(digest) ?? new Uint8Array(SIGNATURE_BYTES);
+    return this.held({ view, sequence })?.proposals.get(digest) ?? new Uint8Array(SIGNATURE_BYTES);
   }
 
   private leave({ view, sequence, proposals }: Place): void {
@@ -298,8 +307,7 @@ export class VoteTable implements SignatureSource {
   }
 
   private handUpAgain(view: View): void {
-    for (const place of this.places.values()) {
-      if (place.view !== view) continue;
+    for (const place of this.places.get(view)?.values() ?? []) {
       for (const phase of ["prepare", "commit"] as const) {
         for (const slot of place[phase].slots.values()) {
           const enough = this.naive || sizeOf(slot.signers) >= this.handUpFrom(phase);
@@ -310,8 +318,11 @@ export class VoteTable implements SignatureSource {
   }
 
   private signaturesOf(name: CertificateName, signers: ReplicaSet): (Uint8Array | undefined)[] {
-    const signatures: (Uint8Array | undefined)[] = Array.from({ length: this.n });
-    for (const signer of membersOf(signers)) signatures[signer] = this.signature(name, signer);
+    const signatures: (Uint8Array | undefined)[] = [];
+    for (let signer = 0; signer < this.n; signer++) {
+      const replica = signer as ReplicaId;
+      signatures.push(holds(signers, replica) ? this.signature(name, replica) : undefined);
+    }
     return signatures;
   }
 
@@ -365,13 +376,18 @@ export class VoteTable implements SignatureSource {
     return sequence > this.high ? "aboveWindow" : undefined;
   }
 
+  private held({ view, sequence }: Omit<VoteFacts, "digest">): Place | undefined {
+    return this.places.get(view)?.get(sequence);
+  }
+
   private place({ view, sequence }: VoteFacts): Place {
-    const key = keyOf({ view, sequence });
-    let place = this.places.get(key);
+    let places = this.places.get(view);
+    if (places === undefined) this.places.set(view, (places = new Map()));
+    let place = places.get(sequence);
     if (place === undefined) {
       const tally = (): Tally => ({ slots: new Map(), claimed: new Map() });
       place = { view, sequence, proposals: new Map(), own: new Map(), prepare: tally(), commit: tally() };
-      this.places.set(key, place);
+      places.set(sequence, place);
     }
     return place;
   }
@@ -380,8 +396,4 @@ export class VoteTable implements SignatureSource {
     type Conflict = Extract<Input, { kind: "conflict" }>;
     this.conflicts.push({ kind: "conflict", by, evidence: { digest, type } as Conflict["evidence"] });
   }
-}
-
-function keyOf({ view, sequence }: { readonly view: number; readonly sequence: number }): string {
-  return `${view}/${sequence}`;
 }
