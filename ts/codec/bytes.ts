@@ -337,10 +337,10 @@ export class Reader {
   }
 }
 
-/** Runs `read` over all of `bytes`; what is malformed comes back as a value. */
-export function decode<T>(bytes: Uint8Array, read: (reader: Reader) => T): DecodeResult<T> {
+/** Runs `read` over all of `bytes`, or over what follows `start`; what is malformed comes back as a value. */
+export function decode<T>(bytes: Uint8Array, read: (reader: Reader) => T, start = 0): DecodeResult<T> {
   try {
-    const reader = new Reader(bytes);
+    const reader = new Reader(bytes, start);
     const message = read(reader);
     reader.end();
     return { ok: true, message };

@@ -221,15 +221,21 @@ export function encodePayload(writer: Writer, payload: Payload): void {
   if (signature !== undefined) writer.raw(signature);
 }
 
-/** Reads a whole payload; verifies no signature. `digest` as in {@link decodeBody}. */
-export function decodePayload(type: number, payload: Uint8Array, digest: Digest = ZERO_DIGEST): DecodeResult<Payload> {
-  return decode(payload, (reader) => {
+/** Reads a whole payload, from `start` on; verifies no signature. `digest` as in {@link decodeBody}. */
+export function decodePayload(
+  type: number,
+  payload: Uint8Array,
+  digest: Digest = ZERO_DIGEST,
+  start = 0,
+): DecodeResult<Payload> {
+  const read = (reader: Reader): Payload => {
     const name = typeName(type);
     if (name === undefined || name === "hello") return malformed("unknownType");
-    const body = CODECS[name].read(reader, digest);
-    const signature = isSigned(name) ? reader.raw(SIGNATURE_BYTES) : undefined;
-    return { name, body, signature } as Payload;
-  });
+    const codec = CODECS[name];
+    const body = codec.read(reader, digest);
+    return { name, body, signature: codec.signed ? reader.raw(SIGNATURE_BYTES) : undefined } as Payload;
+  };
+  return decode(payload, read, start);
 }
 
 /** Writes the body of what the core sends to replicas; only VIEW_CHANGE and NEW_VIEW carry `signatures` of others. */

@@ -96,14 +96,11 @@ export class Composites {
   }
 
   private verifies(name: CertificateName, signatures: Uint8Array): boolean {
-    return membersOf(name.signers).every((signer, index) =>
-      verifiesVote(
-        this.around,
-        name,
-        signer,
-        signatures.subarray(index * SIGNATURE_BYTES, (index + 1) * SIGNATURE_BYTES),
-      ),
-    );
+    const bytes = signedVote(name);
+    return membersOf(name.signers).every((signer, index) => {
+      const signature = signatures.subarray(index * SIGNATURE_BYTES, (index + 1) * SIGNATURE_BYTES);
+      return verifiesVote(this.around, name, bytes, signer, signature);
+    });
   }
 
   private verifiesProposals({ message, proposals }: DecodedNewView): boolean {
@@ -116,15 +113,21 @@ export class Composites {
   }
 }
 
-/** Whether this is the signature of one signer of a certificate; the primary's is that of its PRE-PREPARE. */
+/** What each signer of a certificate signed. */
+export function signedVote(name: CertificateName): Uint8Array {
+  const bytes = proposalBytes(name);
+  return name.phase === "checkpoint" ? bytes.subarray(8) : bytes;
+}
+
+/** Whether this is the signature of one signer of a certificate under {@link signedVote}; the primary's is that of its PRE-PREPARE. */
 export function verifiesVote(
   { options, keyring }: Surroundings,
   name: CertificateName,
+  bytes: Uint8Array,
   signer: ReplicaId,
   signature: Uint8Array,
 ): boolean {
-  const bytes = proposalBytes(name);
-  if (name.phase === "checkpoint") return keyring.verify(signer, MessageType.checkpoint, bytes.subarray(8), signature);
+  if (name.phase === "checkpoint") return keyring.verify(signer, MessageType.checkpoint, bytes, signature);
   const type = signer === name.view % options.n ? MessageType.prePrepare : MessageType.prepare;
   return keyring.verify(signer, type, bytes, signature);
 }

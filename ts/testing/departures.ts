@@ -17,7 +17,7 @@ import {
 } from "../protocol/types.ts";
 import { recoverBundle } from "../state/system-operation.ts";
 import { ByzantineHand } from "./adversaries/hand.ts";
-import { verifiesVote } from "./composites.ts";
+import { signedVote, verifiesVote } from "./composites.ts";
 import { newViewFact, signedFact, signedView, viewChangeFact, voteFact } from "./facts.ts";
 import { batchDigest } from "./hashing.ts";
 import type { Body } from "./ports/body-store.ts";
@@ -167,9 +167,10 @@ export class Departures {
   /** Shows a certificate to the oracles, with the signers whose signatures are really there. */
   certify(name: CertificateName): void {
     const { phase, view, sequence, digest } = name;
+    const bytes = signedVote(name);
     const signers = membersOf(name.signers).filter((signer) => {
       const signature = this.owner.votes.signature(name, signer);
-      return signature !== undefined && verifiesVote(this.around, name, signer, signature);
+      return signature !== undefined && verifiesVote(this.around, name, bytes, signer, signature);
     });
     this.around.history.see({
       kind: "certificate",
@@ -193,7 +194,7 @@ export class Departures {
     if (message.type === "viewChange") return this.keptViewChange(message);
     if (message.type === "newView") return this.keptNewView(message);
     const frame = sealOutgoing(message, this.sign, this.owner.votes);
-    if (isSigned(message.type)) this.keepOwn(message, frame.slice(-SIGNATURE_BYTES));
+    if (isSigned(message.type)) this.keepOwn(message, frame.subarray(-SIGNATURE_BYTES));
     return frame;
   }
 

@@ -1,21 +1,31 @@
 /** SHA-256 as the formats use it (`ts/codec/WIRE.md` §3), for clusters that run without the addon. */
 import { hash } from "node:crypto";
 import { digestAt } from "../codec/digest.ts";
-import { Writer } from "../codec/bytes.ts";
+import { DIGEST_BYTES, Writer } from "../codec/bytes.ts";
 import { writeBundle, resultStatuses, type Bundle } from "../codec/client.ts";
 import type { BatchContent, ResultStatus } from "../protocol/messages.ts";
 import { ZERO_DIGEST, type Digest } from "../protocol/types.ts";
 import type { Hasher } from "../state/interfaces.ts";
 
+const writer = new Writer();
+const scratch = new Uint8Array(DIGEST_BYTES);
+
 export function sha256(bytes: Uint8Array): Uint8Array {
-  return hash("sha256", bytes, "buffer");
+  const output = new Uint8Array(DIGEST_BYTES);
+  hashInto(output, 0, bytes);
+  return output;
 }
 
 export function digestOf(bytes: Uint8Array): Digest {
-  return digestAt(sha256(bytes), 0);
+  hashInto(scratch, 0, bytes);
+  return digestAt(scratch, 0);
 }
 
-const writer = new Writer();
+/** By way of a string with one character per byte: a Buffer for the output would cost more than the hashing. */
+function hashInto(output: Uint8Array, at: number, bytes: Uint8Array): void {
+  const hashed = hash("sha256", bytes, "binary");
+  for (let index = 0; index < DIGEST_BYTES; index++) output[at + index] = hashed.charCodeAt(index);
+}
 
 /** Root over digests in the shape of RFC 6962; of nothing it is 32 zero bytes. */
 export function merkleRoot(leaves: readonly Digest[]): Digest {
@@ -72,7 +82,7 @@ export const hasher: Hasher = {
     let start = 0;
     for (let index = 0; index < count; index++) {
       const end = ends[index] as number;
-      output.set(sha256(input.subarray(start, end)), 32 * index);
+      hashInto(output, DIGEST_BYTES * index, input.subarray(start, end));
       start = end;
     }
   },

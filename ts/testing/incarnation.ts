@@ -76,6 +76,13 @@ export class Incarnation {
     });
   }
 
+  /** What has gathered for the next turn. */
+  takeInbox(): Input[] {
+    const { inbox } = this;
+    this.inbox = [];
+    return inbox;
+  }
+
   /** Whether this batch was not handed to execution before: under a later run the core hands over again what it has no result of. */
   isNew(sequence: Sequence, digest: Digest): boolean {
     if (this.handedOver.get(sequence) === digest) return false;

@@ -47,13 +47,12 @@ export class Inspector {
   }
 
   afterTurn(): void {
-    const { early, suspicion } = this.replica.core.inspect();
-    if (early.size > 0) this.around.coverage.hit("proposal buffered early");
-    if (suspicion.attempts > 0) this.around.coverage.hit("view timer doubled");
+    const state = this.replica.core.inspect();
+    if (state.early.size > 0) this.around.coverage.hit("proposal buffered early");
+    if (state.suspicion.attempts > 0) this.around.coverage.hit("view timer doubled");
     if (this.turns++ % MEASURE_EVERY !== 0 || !this.replica.honest) return;
     const { n, checkpointInterval, windowIntervals, poolBundlesMax, batchBundlesMax } = this.around.options;
     const window = checkpointInterval * windowIntervals;
-    const state = this.replica.core.inspect();
     // Instances of four windows: two that DECIDED may run ahead of the stable checkpoint, the live one, and what waits for execution.
     // Besides, what a restart found executed since its snapshot, until it is executed again.
     const again = Math.max(0, state.replayThrough - state.lastExecuted);

@@ -7,7 +7,7 @@ import { decodePayload, encodeBody, encodeOutgoing, isSigned, MessageType, typeN
 import type { Bodies, BodyName, Payload } from "../codec/messages.ts";
 import type { SignatureSource } from "../codec/viewChange.ts";
 import type { Outgoing } from "../protocol/messages.ts";
-import type { Digest } from "../protocol/types.ts";
+import { ZERO_DIGEST, type Digest } from "../protocol/types.ts";
 import { batchDigest, bundleDigest, messageDigest } from "./hashing.ts";
 import type { Keyring } from "./keyring.ts";
 
@@ -28,7 +28,7 @@ export function sealOutgoing(message: Outgoing, sign: Signer, source: SignatureS
   writer.reset();
   writer.u8(MessageType[message.type]);
   encodeOutgoing(writer, message, source);
-  if (!isSigned(message.type)) return writer.copy();
+  if (!isSigned(message.type)) return frameOf(writer.view());
   return signed(message.type === "prePrepare" ? proposalBytes(message) : undefined, sign);
 }
 
@@ -37,7 +37,7 @@ export function sealBody<K extends BodyName>(name: K, body: Bodies[K], sign: Sig
   writer.reset();
   writer.u8(MessageType[name]);
   encodeBody(writer, name, body);
-  if (!isSigned(name)) return writer.copy();
+  if (!isSigned(name)) return frameOf(writer.view());
   return signed(name === "prePrepare" ? proposalBytes(body as Bodies["prePrepare"]) : undefined, sign);
 }
 
@@ -63,7 +63,24 @@ function signed(payload: Uint8Array | undefined, sign: Signer): Uint8Array {
   const frame = writer.view();
   const signature = sign(frame[0] as number, payload ?? frame.subarray(1));
   writer.raw(signature);
-  return writer.copy();
+  return frameOf(writer.view());
+}
+
+/** Frames lie one behind the other in memory of this size: to allocate and free each by itself takes longer than to fill it. */
+const SLAB_BYTES = 64 * 1024;
+let slab = new Uint8Array(SLAB_BYTES);
+let slabUsed = 0;
+
+/** A copy for the network. */
+function frameOf(bytes: Uint8Array): Uint8Array {
+  if (bytes.length > SLAB_BYTES - slabUsed) {
+    slab = new Uint8Array(Math.max(SLAB_BYTES, bytes.length));
+    slabUsed = 0;
+  }
+  slab.set(bytes, slabUsed);
+  const frame = slab.subarray(slabUsed, slabUsed + bytes.length);
+  slabUsed += bytes.length;
+  return frame;
 }
 
 export type Opened =
@@ -88,17 +105,15 @@ export function open(frame: Uint8Array & { [OPENED]?: Opened }): Opened {
 }
 
 function decodeFrame(frame: Uint8Array): Opened {
-  const type = frame[0] ?? 0;
-  const bytes = frame.subarray(1);
-  const decoded = decodePayload(type, bytes);
+  const decoded = decodePayload(frame[0] ?? 0, frame, ZERO_DIGEST, 1);
   if (!decoded.ok) return { ok: false, error: decoded.error };
   const { name, body, signature } = decoded.message;
-  const plain = signature === undefined ? undefined : bytes.subarray(0, bytes.length - SIGNATURE_BYTES);
   switch (name) {
     case "prePrepare": {
       const digest = batchDigest(body);
       const payload = { name, body: { ...body, digest }, signature } as Payload;
-      return { ok: true, payload, digest, signedPayload: proposalBytes({ ...body, digest }) };
+      const { view, sequence } = body;
+      return { ok: true, payload, digest, signedPayload: proposalBytes({ view, sequence, digest }) };
     }
     case "fetchedBatch":
     case "decided": {
@@ -107,7 +122,7 @@ function decodeFrame(frame: Uint8Array): Opened {
         ok: true,
         payload: { name, body: { ...body, digest }, signature } as Payload,
         digest,
-        signedPayload: plain,
+        signedPayload: undefined,
       };
     }
     case "bundle":
@@ -116,19 +131,26 @@ function decodeFrame(frame: Uint8Array): Opened {
         ok: true,
         payload: decoded.message,
         digest: bundleDigest(body, signature as Uint8Array),
-        signedPayload: plain,
+        signedPayload: signedPart(frame),
       };
     case "viewChange":
     case "fetchedViewChange": {
       // A fetched one says in front who signed the rest.
-      const from = name === "viewChange" ? 0 : 1;
-      const digest = messageDigest(MessageType.viewChange, bytes.subarray(from));
+      const from = name === "viewChange" ? 1 : 2;
+      const digest = messageDigest(MessageType.viewChange, frame.subarray(from));
       const payload = { name, body: { ...body, message: { ...body.message, digest } }, signature } as Payload;
-      return { ok: true, payload, digest, signedPayload: plain?.subarray(from) };
+      return { ok: true, payload, digest, signedPayload: signedPart(frame, from) };
     }
-    default:
-      return { ok: true, payload: decoded.message, digest: undefined, signedPayload: plain };
+    default: {
+      const signedPayload = signature === undefined ? undefined : signedPart(frame);
+      return { ok: true, payload: decoded.message, digest: undefined, signedPayload };
+    }
   }
+}
+
+/** Of a frame that ends in a signature, what lies before it from byte `from` on: behind the type. */
+function signedPart(frame: Uint8Array, from = 1): Uint8Array {
+  return frame.subarray(from, frame.length - SIGNATURE_BYTES);
 }
 
 /** What is passed on was signed once, for whatever message carries it. */

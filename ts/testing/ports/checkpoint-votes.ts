@@ -73,7 +73,7 @@ export class CheckpointVotes {
 
   /** The core has seen everything that this turn brought: what it has not named by now it cannot name any more. */
   endTurn(): void {
-    this.evicted.clear();
+    if (this.evicted.size > 0) this.evicted.clear();
   }
 
   signature(sequence: Sequence, digest: Digest, signer: ReplicaId): Uint8Array | undefined {
