@@ -1,4 +1,5 @@
 import type { Checker, Observation, Setting } from "../history.ts";
+import { Said } from "./vote-places.ts";
 
 /** Invariant 14: logs, pools and buffers stay below their named bounds, whatever peers and clients send. */
 export class BoundedMemory implements Checker {
@@ -35,10 +36,7 @@ export class SoundEvidence implements Checker {
   readonly invariant = 18;
   readonly name = "sound evidence";
   readonly kinds = ["signed", "signedView", "accused", "restarted"] as const;
-  /** What each replica signed, by signer, type and place. */
-  private readonly said = new Map<string, Set<string>>();
-  /** The places at which each digest was signed, by signer and type; views have no digest of their own. */
-  private readonly places = new Map<string, Set<string>>();
+  private readonly said = new Said();
   /** A replica that lost its disk may ask for a view once more, with other words. */
   private readonly wiped = new Set<number>();
   private readonly setting: Setting;
@@ -51,11 +49,13 @@ export class SoundEvidence implements Checker {
     switch (observation.kind) {
       case "signed": {
         const { signer, vote } = observation;
-        return this.say(`${signer}/${vote.type}`, `${vote.view}/${vote.sequence}`, vote.digest, vote.digest);
+        this.said.add(signer, vote.type, vote.view, vote.sequence, vote.digest);
+        return undefined;
       }
       case "signedView": {
         const { signer, type, view, content } = observation;
-        return this.say(`${signer}/${type}`, `${view}`, content, "");
+        this.said.add(signer, type, view, 0, content);
+        return undefined;
       }
       case "accused":
         return this.judge(observation);
@@ -67,24 +67,13 @@ export class SoundEvidence implements Checker {
     }
   }
 
-  private say(who: string, place: string, content: string, digest: string): undefined {
-    gather(this.said, `${who}/${place}`, content);
-    gather(this.places, `${who}/${digest}`, place);
-  }
-
   private judge({ replica, by, type, digest }: Extract<Observation, { kind: "accused" }>): string | undefined {
     const accusation = `replica ${replica} accuses replica ${by} of two messages ${type}`;
     const mayForget = type === "viewChange" && this.wiped.has(by);
     if (this.setting.honest.includes(by) && !mayForget) return `${accusation}, who is honest`;
-    const named = type === "viewChange" || type === "newView" ? "" : digest;
-    const places = [...(this.places.get(`${by}/${type}/${named}`) ?? [])];
-    const guilty = places.some((place) => (this.said.get(`${by}/${type}/${place}`)?.size ?? 0) > 1);
-    return guilty ? undefined : `${accusation}, who never signed two that exclude each other`;
+    // What is signed of a view is told apart by its content, which has no digest of its own.
+    const ofView = type === "viewChange" || type === "newView";
+    for (const said of this.said.of(by, type)) if (said.size > 1 && (ofView || said.has(digest))) return undefined;
+    return `${accusation}, who never signed two that exclude each other`;
   }
-}
-
-function gather(map: Map<string, Set<string>>, key: string, item: string): void {
-  const set = map.get(key);
-  if (set === undefined) map.set(key, new Set([item]));
-  else set.add(item);
 }

@@ -1,25 +1,24 @@
 import { quorumOf, short, type Checker, type Observation, type Setting, type VoteFact } from "../history.ts";
 import { Commitments, type Commitment } from "./committed.ts";
+import { Places, Said } from "./vote-places.ts";
 
 /** Who signed what: the register of every signature made in a run, by distinct signer. */
 class Signatures {
-  private readonly signers = new Map<string, Set<number>>();
+  private readonly signers = new Places<Map<string, Set<number>>>();
 
-  add(signer: number, vote: VoteFact): Set<number> {
+  add(signer: number, { type, view, sequence, digest }: VoteFact): Set<number> {
     // The primary's PRE-PREPARE is its PREPARE.
-    const key = keyOf(vote.type === "prePrepare" ? "prepare" : vote.type, vote);
-    let set = this.signers.get(key);
-    if (set === undefined) this.signers.set(key, (set = new Set()));
+    const phase = type === "prePrepare" ? "prepare" : type;
+    let byDigest = this.signers.get(0, phase, view, sequence);
+    if (byDigest === undefined) this.signers.set(0, phase, view, sequence, (byDigest = new Map()));
+    let set = byDigest.get(digest);
+    if (set === undefined) byDigest.set(digest, (set = new Set()));
     return set.add(signer);
   }
 
   of(type: "prepare" | "checkpoint", vote: Omit<VoteFact, "type">): ReadonlySet<number> | undefined {
-    return this.signers.get(keyOf(type, vote));
+    return this.signers.get(0, type, vote.view, vote.sequence)?.get(vote.digest);
   }
-}
-
-function keyOf(type: string, vote: Omit<VoteFact, "type">): string {
-  return `${type}/${vote.view}/${vote.sequence}/${vote.digest}`;
 }
 
 /**
@@ -31,7 +30,7 @@ export class CertificateUniqueness implements Checker {
   readonly name = "certificate uniqueness";
   readonly kinds = ["signed", "left", "newView", "certificate"] as const;
   private readonly signatures = new Signatures();
-  private readonly prepared = new Map<string, string>();
+  private readonly prepared = new Places<string>();
   private readonly setting: Setting;
 
   constructor(setting: Setting) {
@@ -73,10 +72,9 @@ export class CertificateUniqueness implements Checker {
     readonly sequence: number;
     readonly digest: string;
   }): string | undefined {
-    const place = `${vote.view}/${vote.sequence}`;
-    const known = this.prepared.get(place) ?? vote.digest;
-    this.prepared.set(place, known);
-    if (known === vote.digest) return undefined;
+    const known = this.prepared.get(0, "prepare", vote.view, vote.sequence);
+    if (known === undefined) this.prepared.set(0, "prepare", vote.view, vote.sequence, vote.digest);
+    if (known === undefined || known === vote.digest) return undefined;
     return `two certificates in view ${vote.view} for ${vote.sequence}: ${short(known)} and ${short(vote.digest)}`;
   }
 }
@@ -86,7 +84,7 @@ export class ProposalsOfPrimary implements Checker {
   readonly invariant = 5;
   readonly name = "proposals of the primary";
   readonly kinds = ["signed", "emitted"] as const;
-  private readonly proposed = new Set<string>();
+  private readonly proposed = new Said();
   private readonly setting: Setting;
 
   constructor(setting: Setting) {
@@ -95,13 +93,13 @@ export class ProposalsOfPrimary implements Checker {
 
   see(observation: Observation): string | undefined {
     if (observation.kind === "signed" && observation.vote.type === "prePrepare") {
-      if (observation.signer === observation.vote.view % this.setting.n)
-        this.proposed.add(keyOf("prePrepare", observation.vote));
+      const { view, sequence, digest } = observation.vote;
+      if (observation.signer === view % this.setting.n) this.proposed.add(0, "prePrepare", view, sequence, digest);
       return undefined;
     }
     if (observation.kind !== "emitted" || observation.vote.type !== "prepare") return undefined;
-    if (this.proposed.has(keyOf("prePrepare", observation.vote))) return undefined;
     const { view, sequence, digest } = observation.vote;
+    if (this.proposed.has(0, "prePrepare", view, sequence, digest)) return undefined;
     return `replica ${observation.replica} prepared ${short(digest)} at ${sequence} in view ${view}, which the primary never proposed`;
   }
 }

@@ -1,4 +1,5 @@
 import { short, type Checker, type Observation, type VoteFact } from "../history.ts";
+import { Places } from "./vote-places.ts";
 
 /** Invariant 7: an honest replica votes for one digest per type, view and sequence, over all its incarnations. */
 export class NoDoubleVotes implements Checker {
@@ -6,8 +7,8 @@ export class NoDoubleVotes implements Checker {
   readonly name = "no double votes";
   readonly kinds = ["emitted", "left", "restarted"] as const;
   /** What each process decided to send, by replica: what had not left when it crashed never was. */
-  private readonly emitted = new Map<number, Map<string, string>>();
-  private readonly left = new Map<number, Map<string, string>>();
+  private readonly emitted = new Map<number, Places<string>>();
+  private readonly left = new Places<string>();
 
   see(observation: Observation): string | undefined {
     if (observation.kind === "restarted") {
@@ -19,13 +20,18 @@ export class NoDoubleVotes implements Checker {
     if (vote === undefined || vote.type === "decided") return undefined;
     const { type, view, sequence, digest } = vote;
     // PRE-PREPARE and PREPARE are one vote of one phase.
-    const key = `${type === "prePrepare" ? "prepare" : type}/${view}/${sequence}`;
-    const said = observation.kind === "left" ? this.left : this.emitted;
-    const before = this.left.get(replica)?.get(key) ?? said.get(replica)?.get(key);
-    if (!said.has(replica)) said.set(replica, new Map());
-    said.get(replica)?.set(key, digest);
+    const phase = type === "prePrepare" ? "prepare" : type;
+    const said = observation.kind === "left" ? this.left : this.emittedBy(replica);
+    const before = this.left.get(replica, phase, view, sequence) ?? said.get(replica, phase, view, sequence);
+    said.set(replica, phase, view, sequence, digest);
     if (before === undefined || before === digest) return undefined;
     return `replica ${observation.replica} sent ${type} of ${short(before)} and of ${short(digest)} at ${sequence} in view ${view}`;
+  }
+
+  private emittedBy(replica: number): Places<string> {
+    let emitted = this.emitted.get(replica);
+    if (emitted === undefined) this.emitted.set(replica, (emitted = new Places()));
+    return emitted;
   }
 }
 

@@ -1,4 +1,5 @@
 import type { Checker, Ending, Observation } from "../history.ts";
+import { Operations } from "./operations.ts";
 
 /** A sequential specification, written without the product: what one operation after another must return. */
 export interface Model {
@@ -20,7 +21,7 @@ export class Linearizability implements Checker {
   readonly invariant = 19;
   readonly name = "linearizability";
   readonly kinds = ["invoked", "returned", "applied"] as const;
-  private readonly calls = new Map<string, Call>();
+  private readonly calls = new Operations<Call>();
   private readonly order = new Map<
     string,
     { readonly sequence: number; readonly index: number; readonly client: string; readonly operation: string }
@@ -35,14 +36,14 @@ export class Linearizability implements Checker {
   see(observation: Observation): string | undefined {
     switch (observation.kind) {
       case "invoked":
-        this.calls.set(`${observation.client}/${observation.operation}`, {
+        this.calls.set(observation.client, observation.operation, {
           invokedAt: observation.at,
           returned: undefined,
           place: -1,
         });
         return undefined;
       case "returned": {
-        const call = this.calls.get(`${observation.client}/${observation.operation}`);
+        const call = this.calls.get(observation.client, observation.operation);
         if (call === undefined) return "a client got a result for what it never sent";
         call.returned = observation;
         return undefined;
@@ -60,7 +61,7 @@ export class Linearizability implements Checker {
     let lastInvoked = 0;
     for (const [place, applied] of order.entries()) {
       const expected = this.model?.apply(applied.client, applied.operation);
-      const call = this.calls.get(`${applied.client}/${applied.operation}`);
+      const call = this.calls.get(applied.client, applied.operation);
       if (call === undefined) continue;
       call.place = place;
       const wrong = call.returned === undefined ? undefined : compare(call.returned, expected, lastInvoked);

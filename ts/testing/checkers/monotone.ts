@@ -1,5 +1,5 @@
 import type { Checker, Observation, Setting } from "../history.ts";
-import { placeOf, placesCarried } from "./vote-places.ts";
+import { Voted } from "./vote-places.ts";
 
 /**
  * Invariant 9: a replica's view, its low watermark and what its sessions have acknowledged never go back, but for a restart, to
@@ -47,7 +47,7 @@ export class WithinWindow implements Checker {
   readonly name = "within the window";
   readonly kinds = ["stable", "emitted", "restarted", "carried"] as const;
   private readonly low = new Map<number, number>();
-  private readonly made = new Set<string>();
+  private readonly voted = new Voted();
   private readonly setting: Setting;
 
   constructor(setting: Setting) {
@@ -60,16 +60,14 @@ export class WithinWindow implements Checker {
       return undefined;
     }
     if (observation.kind === "carried") {
-      for (const place of placesCarried(observation)) this.made.add(place);
+      this.voted.carry(observation);
       return undefined;
     }
     if (observation.kind !== "emitted") return undefined;
     const { type, sequence } = observation.vote;
     if (type === "checkpoint" || type === "decided") return undefined;
-    const place = placeOf(observation.replica, observation.vote);
     // A vote that is sent again was made when the window was lower.
-    if (this.made.has(place)) return undefined;
-    this.made.add(place);
+    if (!this.voted.isFirst(observation.replica, observation.vote)) return undefined;
     const low = this.low.get(observation.replica) ?? 0;
     if (sequence > low && sequence <= low + this.setting.window) return undefined;
     return `replica ${observation.replica} voted ${type} at ${sequence} with the window ${low}…${low + this.setting.window}`;

@@ -1,9 +1,10 @@
 import type { Checker, Observation, RecordFact, Setting, VoteFact } from "../history.ts";
+import { Said } from "./vote-places.ts";
 
 interface Durable {
   readonly leases: Map<number, number>;
-  readonly prepared: Set<string>;
-  readonly checkpoints: Set<string>;
+  /** Certificates, as the COMMITs that rest on them, and checkpoints. */
+  readonly votes: Said;
   /** Digests of VIEW-CHANGEs. */
   readonly left: Set<string>;
   readonly views: Set<number>;
@@ -55,7 +56,7 @@ export class PersistBeforeSend implements Checker {
   private disk(replica: number): Durable {
     let disk = this.disks.get(replica);
     if (disk === undefined) {
-      disk = { leases: new Map(), prepared: new Set(), checkpoints: new Set(), left: new Set(), views: new Set() };
+      disk = { leases: new Map(), votes: new Said(), left: new Set(), views: new Set() };
       this.disks.set(replica, disk);
     }
     return disk;
@@ -64,10 +65,10 @@ export class PersistBeforeSend implements Checker {
 
 function record(disk: Durable, fact: RecordFact): void {
   if (fact.type === "lease") disk.leases.set(fact.view, Math.max(fact.through, disk.leases.get(fact.view) ?? 0));
-  if (fact.type === "prepared") disk.prepared.add(`${fact.view}/${fact.sequence}/${fact.digest}`);
+  if (fact.type === "prepared") disk.votes.add(0, "commit", fact.view, fact.sequence, fact.digest);
   if (fact.type === "viewLeft") disk.left.add(fact.message);
   if (fact.type === "viewEntered") disk.views.add(fact.view);
-  if (fact.type === "checkpoint") disk.checkpoints.add(`${fact.sequence}/${fact.digest}`);
+  if (fact.type === "checkpoint") disk.votes.add(0, "checkpoint", 0, fact.sequence, fact.digest);
 }
 
 function implied(disk: Durable, vote: VoteFact): boolean {
@@ -76,9 +77,9 @@ function implied(disk: Durable, vote: VoteFact): boolean {
     case "prepare":
       return (disk.leases.get(vote.view) ?? 0) >= vote.sequence;
     case "commit":
-      return disk.prepared.has(`${vote.view}/${vote.sequence}/${vote.digest}`);
+      return disk.votes.has(0, "commit", vote.view, vote.sequence, vote.digest);
     case "checkpoint":
-      return disk.checkpoints.has(`${vote.sequence}/${vote.digest}`);
+      return disk.votes.has(0, "checkpoint", 0, vote.sequence, vote.digest);
     case "decided":
       return true;
   }

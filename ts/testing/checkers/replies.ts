@@ -1,7 +1,18 @@
 import type { Checker, Ending, Observation, Setting } from "../history.ts";
+import { Operations } from "./operations.ts";
 
 /** Statuses that say "this executed, and that was its result". */
 const executed = new Set(["ok", "refused", "failed"]);
+
+interface Operation {
+  /** Honest replicas that executed it. */
+  readonly applied: Set<number>;
+  /** Where it was executed: a fetched state of that sequence or a later one has it. */
+  sequence: number;
+  /** Its client was told that it was executed, or that it was not. */
+  returned: boolean;
+  denied: boolean;
+}
 
 /**
  * Invariant 12: a result that a client accepts was made by an honest replica, and all honest ones execute it in the end; what a
@@ -11,45 +22,50 @@ export class AcceptedReplies implements Checker {
   readonly invariant = 12;
   readonly name = "accepted replies";
   readonly kinds = ["applied", "returned", "installed"] as const;
-  private readonly applied = new Map<string, Set<number>>();
-  /** Where it was executed: a fetched state of that sequence or a later one has it. */
-  private readonly sequences = new Map<string, number>();
+  private readonly operations = new Operations<Operation>();
   private readonly installed = new Map<number, number>();
-  private readonly returned: string[] = [];
-  private readonly denied = new Set<string>();
 
   see(observation: Observation): string | undefined {
     if (observation.kind === "applied") {
-      const key = `${observation.client}/${observation.operation}`;
-      this.sequences.set(key, observation.sequence);
-      const set = this.applied.get(key);
-      if (set === undefined) this.applied.set(key, new Set([observation.replica]));
-      else set.add(observation.replica);
-      return this.denied.has(key)
+      const operation = this.operation(observation.client, observation.operation);
+      operation.sequence = observation.sequence;
+      operation.applied.add(observation.replica);
+      return operation.denied
         ? `replica ${observation.replica} executed what its client was told is not executed`
         : undefined;
     }
     if (observation.kind === "installed") this.installed.set(observation.replica, observation.sequence);
     if (observation.kind !== "returned") return undefined;
-    const key = `${observation.client}/${observation.operation}`;
+    const operation = this.operation(observation.client, observation.operation);
+    const isApplied = operation.applied.size > 0;
     if (observation.status.endsWith(" no")) {
-      this.denied.add(key);
-      return this.applied.has(key) ? "a client was told that an executed operation is not executed" : undefined;
+      operation.denied = true;
+      return isApplied ? "a client was told that an executed operation is not executed" : undefined;
     }
     if (!executed.has(observation.status)) return undefined;
-    this.returned.push(key);
-    return this.applied.has(key) ? undefined : "a client accepted a result that no honest replica made";
+    operation.returned = true;
+    return isApplied ? undefined : "a client accepted a result that no honest replica made";
   }
 
   finish(ending: Ending): string | undefined {
-    for (const key of this.returned) {
+    for (const { returned, sequence, applied } of this.operations.values()) {
+      if (!returned) continue;
       for (const replica of ending.core) {
-        const fetched = (this.sequences.get(key) ?? Infinity) <= (this.installed.get(replica) ?? 0);
-        if (!fetched && !this.applied.get(key)?.has(replica))
+        const fetched = sequence <= (this.installed.get(replica) ?? 0);
+        if (!fetched && !applied.has(replica))
           return `replica ${replica} never executed an operation that its client saw executed`;
       }
     }
     return undefined;
+  }
+
+  private operation(client: string, operation: string): Operation {
+    let known = this.operations.get(client, operation);
+    if (known === undefined) {
+      known = { applied: new Set(), sequence: Infinity, returned: false, denied: false };
+      this.operations.set(client, operation, known);
+    }
+    return known;
   }
 }
 

@@ -1,5 +1,6 @@
 import { short, type Checker, type Observation } from "../history.ts";
-import { placeOf, placesCarried } from "./vote-places.ts";
+import { Operations } from "./operations.ts";
+import { Voted } from "./vote-places.ts";
 
 /**
  * Invariant 3: an executed operation was sent by the client in whose name it runs; and before that, nobody votes for a batch
@@ -9,34 +10,32 @@ export class Validity implements Checker {
   readonly invariant = 3;
   readonly name = "validity";
   readonly kinds = ["invoked", "forked", "applied", "emitted", "batch", "executed", "carried"] as const;
-  private readonly invoked = new Set<string>();
+  private readonly invoked = new Operations<true>();
   private readonly batches = new Map<string, readonly string[]>();
-  private readonly voted = new Set<string>();
+  private readonly voted = new Voted();
 
   see(observation: Observation): string | undefined {
     switch (observation.kind) {
       case "invoked":
       case "forked":
-        this.invoked.add(`${observation.client}/${observation.operation}`);
+        this.invoked.set(observation.client, observation.operation, true);
         return undefined;
       case "batch":
         this.batches.set(observation.digest, observation.bundles);
         return undefined;
       case "applied":
-        if (this.invoked.has(`${observation.client}/${observation.operation}`)) return undefined;
+        if (this.invoked.get(observation.client, observation.operation) === true) return undefined;
         return `replica ${observation.replica} applied at ${observation.sequence} what its client never sent`;
       case "emitted": {
         const { type, view, sequence } = observation.vote;
-        const place = placeOf(observation.replica, observation.vote);
         // Sent again later, a vote outlives the bodies it was made with.
-        const again = this.voted.has(place);
-        this.voted.add(place);
-        if (again || observation.bodiesHeld || type === "checkpoint" || type === "decided") return undefined;
+        if (!this.voted.isFirst(observation.replica, observation.vote)) return undefined;
+        if (observation.bodiesHeld || type === "checkpoint" || type === "decided") return undefined;
         return `replica ${observation.replica} sent ${type} of ${sequence} in view ${view} without holding its bodies`;
       }
       // What a NEW-VIEW carries over is certified, and may be sent again one by one: whoever made the certificates has the bodies.
       case "carried":
-        for (const place of placesCarried(observation)) this.voted.add(place);
+        this.voted.carry(observation);
         return undefined;
       case "executed":
         return this.sameContent(observation.replica, observation.digest, observation.bundles);

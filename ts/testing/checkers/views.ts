@@ -1,5 +1,5 @@
 import { quorumOf, type Checker, type Observation, type Setting } from "../history.ts";
-import { placeOf } from "./vote-places.ts";
+import { Voted } from "./vote-places.ts";
 
 /** Invariant 7: an honest replica sends one VIEW-CHANGE per view that it asks for, and one NEW-VIEW per view of its own. */
 export class OneWordPerView implements Checker {
@@ -49,7 +49,7 @@ export class ViewsLeftForGood implements Checker {
   /** The lowest view that each replica may still vote in. */
   private readonly floor = new Map<number, number>();
   private readonly durable = new Map<number, number>();
-  private readonly made = new Set<string>();
+  private readonly voted = new Voted();
 
   see(observation: Observation): string | undefined {
     switch (observation.kind) {
@@ -89,9 +89,7 @@ export class ViewsLeftForGood implements Checker {
   private vote({ replica, vote }: Extract<Observation, { kind: "emitted" }>): string | undefined {
     const { type, view, sequence } = vote;
     if (type === "checkpoint" || type === "decided") return undefined;
-    const place = placeOf(replica, vote);
-    if (this.made.has(place)) return undefined;
-    this.made.add(place);
+    if (!this.voted.isFirst(replica, vote)) return undefined;
     const entered = this.entered.get(replica) ?? 0;
     if (view !== entered)
       return `replica ${replica} voted ${type} at ${sequence} in view ${view}, and is in ${entered}`;
