@@ -89,10 +89,12 @@ export function carriedOver(viewChanges: readonly ViewChange[]): Carried {
   return { stable, first, batches, nulls: batches.length - highest.size };
 }
 
+const NAME_REST = "\0".repeat(12);
+
 /** The name under which a NEW-VIEW is kept and fetched: its view in the first 8 bytes, little-endian. */
 export function newViewName(view: View): Digest {
-  const units = Array.from({ length: 16 }, (_, i) => (i < 4 ? Math.floor(view / 2 ** (16 * i)) % 0x10000 : 0));
-  return String.fromCharCode(...units) as Digest;
+  const unit = (index: number): number => Math.floor(view / 2 ** (16 * index)) % 0x10000;
+  return (String.fromCharCode(unit(0), unit(1), unit(2), unit(3)) + NAME_REST) as Digest;
 }
 
 /** Whether a NEW-VIEW has the O that follows from the VIEW-CHANGEs that it names. */

@@ -233,7 +233,8 @@ export class StatusExchange {
   #status(): Status {
     const { state } = this.#context;
     const count = Math.min(Math.max(0, state.lastSeen - state.lastExecuted), 2 * this.#context.options.window);
-    const slots = Array.from({ length: count }, (_, i) => state.slots.get((state.lastExecuted + 1 + i) as Sequence));
+    const slots: (Slot | undefined)[] = [];
+    for (let i = 1; i <= count; i++) slots.push(state.slots.get((state.lastExecuted + i) as Sequence));
     return {
       type: "status",
       mode: state.pending === undefined ? "normal" : "viewChange",

@@ -90,10 +90,8 @@ export class BatchRecord {
   }
 
   result(sequence: Sequence): ExecutedBatch {
-    const acknowledged: SessionChanges["acknowledged"] = Array.from(this.#acknowledged, ([session, through]) => ({
-      session,
-      through,
-    }));
+    const acknowledged: { session: SessionId; through: number }[] = [];
+    for (const [session, through] of this.#acknowledged) acknowledged.push({ session, through });
     const expired = [...this.#expired];
     const recovered = this.#marks.map((mark) => ({ mark, sequence }));
     const sessions = { opened: this.#opened, executed: this.#executed, acknowledged, expired, recovered };

@@ -203,7 +203,7 @@ export class SimReplica {
     this.around.scheduler.after(turnMs > 0 ? this.prng.float() * turnMs : 0, this.turn);
   }
 
-  /** A property, so that not every turn of a run needs a closure of its own. */
+  /** A property: a closure for each turn would cost more. */
   private readonly turn = (): void => {
     this.turnPending = false;
     if (this.running !== "running" || this.halted) return;

@@ -10,9 +10,15 @@ import { World, type RunResult, type WorldOptions } from "./world.ts";
 /** The product's signer and verifier, where the addon was built. */
 const native = await import("./native-keyring.ts").catch(() => undefined);
 
+/** What tells the store's operations apart: they begin with a number. */
+function numberOf(operation: string): string {
+  const end = operation.indexOf(" ");
+  return end < 0 ? operation : operation.slice(0, end);
+}
+
 /** The simulator's own store with its model. */
 export const storeWorld: WorldOptions = {
-  subject: { machine: store, identify: (operation) => operation.split(" ", 1)[0] ?? "" },
+  subject: { machine: store, identify: numberOf },
   model: () => new StoreModel(),
   realKeyring: native === undefined ? undefined : (prng, nodes) => new native.NativeKeyring(prng, nodes),
 };

@@ -51,9 +51,9 @@ export class Memory {
     switch (payload.name) {
       case "prePrepare":
       case "prepare":
-        return this.learnVote(from, { ...payload.body, phase: "prepare" }, signature);
+        return this.learnVote(from, voteOf("prepare", payload.body), signature);
       case "checkpoint":
-        return this.learnVote(from, { ...payload.body, phase: "checkpoint", view: 0 as View }, signature);
+        return this.learnVote(from, voteOf("checkpoint", payload.body), signature);
       case "viewChange":
         return this.learnViewChange(from as ReplicaId, payload.body);
       case "fetchedViewChange":
@@ -130,6 +130,18 @@ export class Memory {
 /** The signature of the signer at `index` among those of a certificate. */
 export function signatureAt(signatures: Certificate["signatures"], index: number): Uint8Array {
   return signatures.subarray(index * SIGNATURE_BYTES, (index + 1) * SIGNATURE_BYTES);
+}
+
+/** CHECKPOINTs are of no view. */
+function voteOf(
+  phase: CertificateName["phase"],
+  {
+    view = 0 as View,
+    sequence,
+    digest,
+  }: { readonly view?: View; readonly sequence: Sequence; readonly digest: Digest },
+): Omit<CertificateName, "signers"> {
+  return { phase, view, sequence, digest };
 }
 
 function remember<T>(list: T[], item: T): void {

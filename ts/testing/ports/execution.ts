@@ -3,7 +3,7 @@
  * until the core frees the replies.
  */
 import { Writer } from "../../codec/bytes.ts";
-import { writeBundle, type Outcome, type ReplyEntry } from "../../codec/client.ts";
+import { writeBundle, type ReplyEntry } from "../../codec/client.ts";
 import type { Action, Input, SessionChanges } from "../../protocol/core.ts";
 import type { BundleRef, ResultEntry } from "../../protocol/messages.ts";
 import type { ClientKey, Digest, ReplicaId, Run, Sequence, SessionId, View } from "../../protocol/types.ts";
@@ -236,9 +236,10 @@ export class ExecutionPort {
     const node = this.around.keyring.nodeOf(client);
     if (node === undefined) return;
     const entries = results.map((entry) => this.shortened(entry));
+    const { batchSequence, view, tentative } = content;
     leave(
       node,
-      sealBody("reply", { session, ...content, entries }, () => new Uint8Array(0)),
+      sealBody("reply", { session, batchSequence, view, tentative, entries }, () => new Uint8Array(0)),
     );
   }
 
@@ -246,8 +247,7 @@ export class ExecutionPort {
   private shortened({ sequence, status, result }: ResultEntry): ReplyEntry {
     const full =
       result.length <= SHORT_RESULT_BYTES || sequence % this.around.options.n === (this.owner.id as ReplicaId);
-    const outcome: Outcome = full ? { status, result } : { status, digest: resultDigest(status, result) };
-    return { sequence, ...outcome };
+    return full ? { sequence, status, result } : { sequence, status, digest: resultDigest(status, result) };
   }
 
   /** The user's state machine, in sight of the oracles. */
