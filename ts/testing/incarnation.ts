@@ -77,9 +77,11 @@ export class Incarnation {
   }
 
   /** What has gathered for the next turn. */
-  takeInbox(): Input[] {
+  takeInputs(): Input[] {
     const { inbox } = this;
     this.inbox = [];
+    for (const input of this.votes.drain()) inbox.push(input);
+    for (const input of this.bodies.drain()) inbox.push(input);
     return inbox;
   }
 

@@ -103,10 +103,7 @@ export class SimReplica {
       found.type === "journal" ? restart(found, this.execution.table, this.life) : ({ type: found.type } as const);
     this.wiped = isAmnesiac(state);
     for (const situation of situationsOf(found)) this.around.coverage.hit(situation);
-    if (this.lives > 1) {
-      this.see(restartFact(this.id, state));
-      if (state.type === "wiped") this.around.coverage.hit("wiped restart");
-    }
+    if (this.lives > 1) this.see(restartFact(this.id, state));
     // A record that was torn off its acknowledgement may have survived: the oracles have not heard of it yet.
     if (state.type === "restart") this.showDurable(state.records);
     this.input({ kind: "recovered", state, wallClock: this.clock.wallClock() as AgreedTime });
@@ -207,9 +204,7 @@ export class SimReplica {
   private readonly turn = (): void => {
     this.turnPending = false;
     if (this.running !== "running" || this.halted) return;
-    const inputs = this.life.takeInbox();
-    for (const input of this.votes.drain()) inputs.push(input);
-    for (const input of this.bodies.drain()) inputs.push(input);
+    const inputs = this.life.takeInputs();
     const roundTrips = this.roundTrips.measure();
     if (roundTrips !== undefined) inputs.push(roundTrips);
     const now = this.clock.now() as Instant;

@@ -151,7 +151,7 @@ export class Disk {
 
 /** What kinds of restart this is, for the coverage of a run. */
 export function situationsOf(found: Found): Situation[] {
-  if (found.type !== "journal") return [];
+  if (found.type !== "journal") return found.type === "wiped" ? ["wiped restart"] : [];
   const situations: Situation[] = ["restarted from records"];
   if (found.snapshot !== undefined) situations.push("restarted from a snapshot");
   if (found.entries.at(-1)?.record.type === "cleanStop") situations.push("clean stop");
