@@ -5,9 +5,10 @@
 import { createHash } from "node:crypto";
 import { bytesOf, hexOf } from "../../dist/codec/digest.js";
 import { decodePayload, MessageType, type Lane } from "../../dist/codec/messages.js";
-import { MessageCrypto, type ClusterConfig } from "../../dist/index.js";
+import { ByzantineError, MessageCrypto, type ClusterConfig } from "../../dist/index.js";
 import type { BatchContent, NewView, ViewChange } from "../../dist/protocol/messages.js";
 import { Program } from "../attack/member.ts";
+import { eventually } from "./ports.ts";
 import { VoteRecord, type Passage } from "./vote-record.ts";
 
 /** A frame between two replicas. */
@@ -56,7 +57,8 @@ export class Wiretap {
     await this.#ending.get(replica);
     if (this.#voices.has(replica)) return;
     const cluster = this.#withPorts((i, port) => (i === replica ? this.#ports[i]! : port));
-    const voice = new Program({ cluster, key: this.#keys[replica]!, me: replica });
+    // A child of this process that is between fork and exec still holds the socket of the tap that was closed.
+    const voice = await eventually(`the tap's port of replica ${replica}`, () => this.#listen(cluster, replica));
     this.#voices.set(replica, voice);
     voice.transport.on("peer", (from, connected) => {
       if (connected) this.#connections.set(`${from} ${replica}`, this.#connection(from, replica) + 1);
@@ -65,6 +67,15 @@ export class Wiretap {
       voice.transport.onMessage(type, ({ from, lane, payload }) => {
         if (from !== undefined) this.#pass({ from, to: replica, lane, type, payload });
       });
+    }
+  }
+
+  #listen(cluster: ClusterConfig, replica: number): Program | undefined {
+    try {
+      return new Program({ cluster, key: this.#keys[replica]!, me: replica });
+    } catch (error) {
+      if (error instanceof ByzantineError && error.code === "LISTEN_FAILED") return undefined;
+      throw error;
     }
   }
 
