@@ -16,7 +16,7 @@ import {
   status,
   viewChange,
   WALL_CLOCK,
-  type Scripted,
+  Scripted,
 } from "./scripted.ts";
 
 const waiting = bundle("waiting", { client: "impatient" });
@@ -219,6 +219,21 @@ test("a named VIEW-CHANGE that a liar has replaced before is fetched from others
   t.is(core.of("fetch")[0]?.digest, digestOf("what 0 told the primary"));
   core.control(0, viewChange(1, "what 0 told the primary"));
   t.is(core.core.inspect().view, 1 as View);
+});
+
+test("a NEW-VIEW that names VIEW-CHANGEs as each other's is refused, although all of them are here", (t) => {
+  const core = new Scripted({ me: 0 as ReplicaId });
+  for (const [from, name] of [
+    [1, "a"],
+    [2, "b"],
+    [3, "c"],
+  ] as const)
+    core.control(from, viewChange(2, name));
+  core.control(2, newView(2, { 1: "a", 2: "c", 3: "b" }));
+  core.control(3, viewChange(2, "c"));
+  core.control(2, viewChange(2, "b"));
+  t.is(core.core.inspect().view, 0 as View);
+  t.is(core.core.inspect().awaited.size, 0, "it is not waited for any more");
 });
 
 test("what a NEW-VIEW names is kept as long as its view is installed, and let go of after the next", (t) => {
