@@ -1,8 +1,7 @@
 /**
  * What our PBFT does and why, one test or more for each number: views (own-10 … own-15).
- *
- * Not built yet, and so without a test: that who joins a hand-over passes the primary's VIEW-CHANGE on (own-14). Hand-over by a
- * signal is in `protocol/recovery.test.ts` and `process/view-change.test.ts`.
+ * Who joins a hand-over does not pass the primary's VIEW-CHANGE on (DECISIONS 33). Hand-over by a signal is in
+ * `protocol/recovery.test.ts` and `process/view-change.test.ts`.
  */
 import test from "ava";
 import { NULL_BATCH } from "../../dist/protocol/new-view.js";
