@@ -105,14 +105,14 @@ function simulate(folder, { seeds = values.seeds, options = {} }) {
   });
 }
 
+/** What was found, or `broke`: a run that ends in any other way has found nothing, and is looked at. */
 function verdictOf({ code, report, errors, test: failedTest }) {
-  if (code === 0) return undefined;
-  if (failedTest !== undefined) return `test ${failedTest}`;
-  if (report === undefined) return `the run broke: ${errors.trim().split("\n")[0]}`;
-  const [failure] = report.failures;
-  if (failure !== undefined) return `invariant ${failure.invariant} (${failure.name}), seed ${failure.seed}`;
-  if (report.missed.length > 0) return `coverage: ${report.missed.join(", ")}`;
-  return code === null ? "ran out of time" : `the run broke: ${errors.trim().split("\n")[0]}`;
+  if (code === 0) return {};
+  if (failedTest !== undefined) return { found: `test ${failedTest}` };
+  const failure = report?.failures[0];
+  if (failure !== undefined) return { found: `invariant ${failure.invariant} (${failure.name}), seed ${failure.seed}` };
+  if (report !== undefined && report.missed.length > 0) return { found: `coverage: ${report.missed.join(", ")}` };
+  return { broke: code === null ? "ran out of time" : `the run broke: ${errors.trim().split("\n")[0]}` };
 }
 
 let failed = 0;
@@ -122,11 +122,11 @@ async function run(id, mutant, parameters = {}) {
     const result = await (parameters.tests === undefined
       ? simulate(folder, parameters)
       : test(folder, parameters.tests));
-    const verdict = verdictOf(result);
-    const good = (mutant === undefined) === (verdict === undefined);
+    const { found, broke } = verdictOf(result);
+    const good = broke === undefined && (mutant === undefined) === (found === undefined);
     if (!good) failed++;
     const seconds = (result.ms / 1000).toFixed(1).padStart(6);
-    const outcome = mutant === undefined ? (verdict ?? "passes") : (verdict ?? "SURVIVES");
+    const outcome = broke ?? found ?? (mutant === undefined ? "passes" : "SURVIVES");
     console.log(`${good ? "ok  " : "FAIL"} ${id.padEnd(34)} ${seconds} s  ${outcome}`);
     if (!good && mutant === undefined) console.log(result.errors);
   } finally {

@@ -94,6 +94,14 @@ test("a checkpoint that others made stable moves the window of a replica that ha
   t.is(core.core.inspect().lastExecuted, at(2));
 });
 
+test("who gets to a checkpoint after it became stable says so all the same: somebody below may need that one", (t) => {
+  const core = executedTo(4);
+  stableByOthers(core, 4, "root");
+  core.checkpointed(4, "root");
+  const said = core.sent("checkpoint").map(({ message }) => [message.sequence, message.digest]);
+  t.deepEqual(said, [[at(4), digestOf("root")]]);
+});
+
 test("a replica below a stable checkpoint replays what others decided, and fetches the state when that brings nothing", (t) => {
   const replaying = executedTo(2);
   stableByOthers(replaying, 4, "root");

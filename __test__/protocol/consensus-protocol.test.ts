@@ -1,6 +1,6 @@
 import test from "ava";
 import type { AgreedTime, Digest, Lsn, View } from "../../dist/protocol/types.js";
-import { at, backup, bundle, digestOf, primary, replicas, WALL_CLOCK } from "./scripted.js";
+import { at, backup, bundle, digestOf, primary, replicas, stableByOthers, WALL_CLOCK } from "./scripted.js";
 
 const view = 0 as View;
 
@@ -177,6 +177,26 @@ test("decisions out of order are executed in order", (t) => {
   t.deepEqual(
     core.of("execute").map(({ sequence }) => sequence),
     [at(1), at(2)],
+  );
+});
+
+test("execution that hangs is given no more than a window ahead, whatever others make stable meanwhile", (t) => {
+  const core = backup();
+  const executing = (sequence: number): number[] => {
+    const batch = `batch ${sequence}`;
+    core.propose(sequence, batch);
+    core.votes("prepare", sequence, batch, 1, 2);
+    core.votes("commit", sequence, batch, 1, 2);
+    return core.of("execute").map((action) => action.sequence);
+  };
+  const window = core.core.windowSize;
+  for (let sequence = 1; sequence <= window; sequence++) t.deepEqual(executing(sequence), [sequence]);
+  stableByOthers(core, 4, "root");
+  t.deepEqual(executing(window + 1), []);
+  core.executed(1);
+  t.deepEqual(
+    core.of("execute").map(({ sequence }) => sequence),
+    [at(window + 1)],
   );
 });
 

@@ -290,6 +290,20 @@ for (const { name, view } of stale) {
   });
 }
 
+test("the time for the next view runs on, whatever peers show meanwhile: a STATUS now and then would put it off for ever", (t) => {
+  const core = left();
+  for (const from of [1, 2]) core.control(from, viewChange(1, `${from} for 1`));
+  const due = core.core.inspect().newViewTimer!;
+  t.true(due > core.now + 2_000);
+  while (due - core.now > 1_000) {
+    core.pass(1_000);
+    core.control(2, status({ mode: "viewChange", view: 1, viewChanges: replicas(1, 2, 3) }));
+    t.deepEqual(core.ignored(), []);
+  }
+  core.pass(1_000);
+  t.like(core.of("viewLeft")[0], { target: 2 as View });
+});
+
 test("a NEW-VIEW below the view that we have asked for comes too late", (t) => {
   const core = backup();
   for (const from of [0, 1]) core.control(from, viewChange(3, `${from} to 3`));

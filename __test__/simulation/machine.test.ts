@@ -297,6 +297,15 @@ test("a replica that comes back to a wiped disk votes again when the others have
   t.is(coverage["readmitted"], 1);
 });
 
+test("what throws in a run is a violation of its seed, not the end of a run of many", (t) => {
+  const narrate = (line: string): void => {
+    if (line.includes("replica 2")) throw new Error("a port that refuses");
+  };
+  const { violation } = runPlan(planOf(3n, calm), { ...storeWorld, narrate });
+  t.is(violation?.invariant, 0);
+  t.regex(violation?.message ?? "", /a port that refuses/);
+});
+
 test("a replica crashes once at a time, and only one that is down comes back", (t) => {
   const faults: Plan["faults"] = [
     { kind: "crash", atMs: 100, replica: 2, restartAtMs: 300 },
