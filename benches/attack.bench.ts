@@ -4,11 +4,11 @@
  * a faulty client slows nobody by merely running, which it would not from a machine of its own, it takes as much processor time
  * (printed, of all processors) in the stretches without the attack, computing for nothing. All that it makes replicas do is in
  * the ratio, and by itself in the processor time of the replicas per answered operation; only the kernel's part in delivering
- * its packets on loopback is the attacker's. Prints a table and writes `.bench/attack.json`; asserted is only that every
- * operation was answered, once.
+ * its packets on loopback is the attacker's. Likewise a replica that starts again yields to the others until it takes part.
+ * Prints a table and writes `.bench/attack.json`; asserted is only that every operation was answered, once.
  */
-import { mkdirSync, writeFileSync } from "node:fs";
-import { cpus } from "node:os";
+import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { cpus, setPriority } from "node:os";
 import test, { type ExecutionContext } from "ava";
 import type { FaultPlan } from "../__test__/attack/byzantine-replica.ts";
 import type { FalseClientPlan } from "../__test__/attack/client-process.ts";
@@ -27,6 +27,8 @@ const WARM_UP_SECONDS = Number(process.env["BENCH_WARM_UP_SECONDS"] ?? 3);
 /** What a faulty replica or client sends in a second, where it floods. */
 const PER_SECOND = Number(process.env["BENCH_ATTACK_RATE"] ?? 100);
 const TIMEOUT_MS = 2_000;
+/** Longer than metrics stay as they are. */
+const SETTLED_S = 1.5;
 /** Honest clients, and operations that each has in flight: enough that goodput is what the replicas can do. */
 const HONEST_CLIENTS = 4;
 const IN_FLIGHT = 64;
@@ -151,14 +153,24 @@ async function highestView(replicas: Replicas): Promise<number> {
   return Math.max(...metrics.map(({ view }) => view));
 }
 
+/** The view that all replicas are in and stay in: while many start on few processors, the first primaries may be replaced. */
+async function settledView(replicas: Replicas): Promise<number> {
+  for (;;) {
+    const before = await highestView(replicas);
+    await seconds(SETTLED_S);
+    const all = await Promise.all(replicas.alive.map(async (replica) => replicas.metrics(replica)));
+    const calm = all.every(({ view, pendingView }) => view === before && pendingView === undefined);
+    if (calm) return before;
+  }
+}
+
 /** Kills the primary and those after it under load; the longest time without an answer, over `withinMs`. */
 async function killed(t: ExecutionContext, n: number, count: number, withinMs: number): Promise<Found> {
   const rounds: number[] = [];
   let most = 0;
   for (let round = 0; round < ROUNDS; round++) {
     const { value, views } = await staged(t, { n, shared: IMPATIENT }, async ({ replicas, load }) => {
-      // On a machine that stood still meanwhile the first primary may have been replaced already.
-      const before = await highestView(replicas);
+      const before = await settledView(replicas);
       const primaries = Array.from({ length: count }, (_, next) => (before + next) % n);
       load.watch();
       await Promise.all(primaries.map(async (primary) => replicas.kill(primary)));
@@ -246,6 +258,28 @@ function percentile99(milliseconds: readonly number[]): number {
   return milliseconds.toSorted((a, b) => a - b)[Math.floor(milliseconds.length * 0.99)] ?? Number.NaN;
 }
 
+/** Lowest priority, and that of everybody else. */
+const [LAST, EQUAL] = [19, 0];
+
+/**
+ * Restarts a replica that computes only when the others do not, until it takes part: starting a process takes a processor for a
+ * second, of which the others notice nothing where it has a machine of its own.
+ */
+async function startedBeside(replicas: Replicas, replica: number): Promise<void> {
+  const child = await replicas.begin(replica);
+  const { pid } = child.process;
+  // Only the superuser may take a low priority back.
+  const mayYield = process.platform === "linux" && process.getuid?.() === 0 && pid !== undefined;
+  if (mayYield) prioritize(pid, LAST);
+  await child.ready;
+  if (mayYield) prioritize(pid, EQUAL);
+}
+
+/** Of all threads: on Linux each has a priority of its own, and begins with that of the thread which made it. */
+function prioritize(pid: number, priority: number): void {
+  for (const thread of readdirSync(`/proc/${pid}/task`)) setPriority(Number(thread), priority);
+}
+
 test.serial("a rolling restart of durable replicas", async (t) => {
   const rounds: number[] = [];
   const plan = { n: 4, shared: IMPATIENT, durable: true };
@@ -255,7 +289,7 @@ test.serial("a rolling restart of durable replicas", async (t) => {
       await seconds(PAIRS * SECONDS);
       const quiet = percentile99(load.latenciesMs);
       load.watch();
-      await rolled(replicas, load);
+      await rolled(replicas, load, async (replica) => startedBeside(replicas, replica));
       rounds.push(percentile99(load.latenciesMs) - quiet);
     }
   };
