@@ -66,7 +66,7 @@ test("own-17: a primary without the state hands over after one timeout", (t) => 
   const core = primary();
   for (const from of [1, 2, 3]) core.checkpoint(from, 4, "root");
   core.request(waiting);
-  t.is(core.leavesAfter(), TIMEOUT_MS);
+  t.is(core.timesOutAfter(), TIMEOUT_MS);
 });
 
 test("own-18: when no root can reach Q any more by the high watermark, the replica stops with CHECKPOINT_DIVERGENCE", (t) => {

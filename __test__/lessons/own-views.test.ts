@@ -7,7 +7,7 @@ import test from "ava";
 import { NULL_BATCH } from "../../dist/protocol/new-view.js";
 import type { Action } from "../../dist/protocol/core.js";
 import type { Lsn, ReplicaId, View } from "../../dist/protocol/types.js";
-import { Cluster, crossing, ofType } from "../protocol/cluster-of-cores.ts";
+import { Cluster, crossing } from "../protocol/cluster-of-cores.ts";
 import {
   at,
   backup,
@@ -39,11 +39,11 @@ test("own-10: a liar's VIEW-CHANGE that NEW-VIEW names is fetched from whoever h
 
 test("own-10: what an installed NEW-VIEW names can be fetched until the next view, whatever its senders say later", (t) => {
   const cluster = new Cluster();
-  cluster.drop(ofType("complaint"));
   cluster.run("a");
   const away = cluster.drop(crossing(0));
   cluster.request("b", [1, 2, 3]);
-  cluster.pass(2 * TIMEOUT_MS);
+  cluster.passTimeout();
+  cluster.pass(TIMEOUT_MS);
   away();
   const { viewChanges } = cluster.sentBy(1, "newView")[0]!;
   cluster.corrupt(3);
@@ -124,18 +124,18 @@ test("own-11: the (f+1)-th highest view is joined: the highest that an honest re
 test("own-11: the new-view timer counts who asks for this view or a higher one: {1, 1, 2} with a silent fourth goes on", (t) => {
   const core = backup();
   core.request(waiting);
-  core.pass(TIMEOUT_MS);
+  core.timesOut();
   core.sealed(1, "ours");
   core.control(0, viewChange(1, "0 for 1"));
   t.is(core.core.inspect().newViewTimer, undefined);
   core.control(2, viewChange(2, "2 for 2"));
-  t.is(core.leavesAfter(), TIMEOUT_MS);
+  t.is(core.timesOutAfter(), TIMEOUT_MS);
 });
 
 test("own-11: NEW-VIEW itself needs Q VIEW-CHANGEs for exactly its view", (t) => {
   const core = backup({ me: 1 as ReplicaId });
   core.request(waiting);
-  core.pass(TIMEOUT_MS);
+  core.timesOut();
   core.sealed(1, "ours");
   core.control(2, viewChange(1, "2 for 1"));
   core.control(3, viewChange(2, "3 for 2"));
@@ -165,11 +165,12 @@ test("own-12: only the first bundle of each client is timed, and it has more tim
   for (let i = 1; i <= 8; i++) core.request(bundle(`r${i}`, { firstSequence: i, client: "busy" }));
   core.request(waiting);
   for (let sequence = 1; sequence <= 6; sequence++) {
-    t.is(core.pass(2_000).filter(({ kind }) => kind === "viewLeft").length, 0, `${2 * sequence} s`);
+    core.pass(2_000);
+    t.is(core.core.inspect().suspicion.timedOutAt, undefined, `${2 * sequence} s`);
     core.propose(sequence, `batch ${sequence}`, [`r${sequence}`]);
     for (const phase of ["prepare", "commit"] as const) core.votes(phase, sequence, `batch ${sequence}`, 1, 2);
   }
-  t.is(core.leavesAfter(), TIMEOUT_MS, "a primary that commits nothing gets one timeout, whatever waits");
+  t.is(core.timesOutAfter(), TIMEOUT_MS, "a primary that commits nothing gets one timeout, whatever waits");
 });
 
 test("own-12: execution that keeps the window full stops the timers, and slow execution of what is committed blames nobody", (t) => {
@@ -179,19 +180,19 @@ test("own-12: execution that keeps the window full stops the timers, and slow ex
     for (const phase of ["prepare", "commit"] as const) core.votes(phase, sequence, `batch ${sequence}`, 1, 2);
   }
   core.request(waiting);
-  t.is(core.leavesAfter(), undefined);
+  t.is(core.timesOutAfter(), undefined);
   const committed = backup();
   committed.request(waiting);
   committed.propose(1, "batch", ["waiting"]);
   for (const phase of ["prepare", "commit"] as const) committed.votes(phase, 1, "batch", 1, 2);
-  t.is(committed.leavesAfter(), undefined);
+  t.is(committed.timesOutAfter(), undefined);
 });
 
 test("own-12: a stall of our own event loop does not count against the primary", (t) => {
   const core = backup();
   core.request(waiting);
   core.tickAfter(60_000);
-  t.is(core.of("viewLeft").length, 0);
+  t.is(core.core.inspect().suspicion.timedOutAt, undefined);
 });
 
 test("own-12: what the primary may not have is handed to it before it is blamed", (t) => {
@@ -201,14 +202,45 @@ test("own-12: what the primary may not have is handed to it before it is blamed"
     core.request(waiting, from);
     core.pass(100);
     t.deepEqual(core.of("forward"), handedOver as never, "whoever sent it to us may have kept it from the primary");
-    t.is(core.leavesAfter(), TIMEOUT_MS - 100);
+    t.is(core.timesOutAfter(), TIMEOUT_MS - 100);
   }
   const core = backup();
   core.request(waiting, 0);
   core.pass(TIMEOUT_MS);
   t.deepEqual(core.of("forward"), handedOver as never);
-  t.is(core.of("viewLeft").length, 0, "it came from the primary, which may have let go of it since");
-  t.is(core.leavesAfter(), TIMEOUT_MS);
+  t.is(
+    core.core.inspect().suspicion.timedOutAt,
+    undefined,
+    "it came from the primary, which may have let go of it since",
+  );
+  t.is(core.timesOutAfter(), TIMEOUT_MS);
+});
+
+test("own-12: whose timer runs out alone complains and goes on voting; with one more who complains, or has left, it leaves", (t) => {
+  const alone = backup();
+  alone.request(waiting);
+  t.is(complaints(alone.pass(TIMEOUT_MS)).length > 0, true);
+  alone.propose(1, "batch");
+  t.is(alone.sent("prepare").length, 1, "the primary serves others");
+  t.true(complaints(alone.pass(TIMEOUT_MS)).length > 0, "the first may have been lost");
+  alone.control(1, { type: "complaint", view: 0 as View });
+  t.like(alone.of("viewLeft")[0], { target: 1 as View, cause: "timeout" });
+
+  const followed = backup();
+  followed.request(waiting);
+  followed.propose(1, "batch", ["waiting"]);
+  followed.pass(TIMEOUT_MS);
+  t.is(followed.core.inspect().pending, undefined);
+  followed.control(2, viewChange(4, "2 for 4"));
+  t.like(followed.of("viewLeft")[0], { target: 1 as View, cause: "timeout" });
+
+  const forgotten = backup();
+  forgotten.control(1, { type: "complaint", view: 0 as View });
+  forgotten.pass(2 * TIMEOUT_MS);
+  forgotten.request(waiting);
+  forgotten.propose(1, "batch", ["waiting"]);
+  forgotten.pass(TIMEOUT_MS);
+  t.is(forgotten.core.inspect().pending, undefined, "what somebody thought long ago says nothing");
 });
 
 test("own-12: a full pool answers BUSY", (t) => {
@@ -374,7 +406,7 @@ test("own-15: a peer that asks more often than it may is not answered", (t) => {
 test("own-15: f+1 equal DECIDED decide in any view, while the view changes, and below the stable checkpoint", (t) => {
   const changing = backup();
   changing.request(waiting);
-  changing.pass(TIMEOUT_MS);
+  changing.timesOut();
   t.is(changing.core.inspect().pending, 1 as View);
   for (const from of [0, 2]) changing.decided(from, 1, "batch");
   t.is(changing.of("execute")[0]?.digest, digestOf("batch"));

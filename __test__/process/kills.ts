@@ -24,7 +24,11 @@ export function drawn({ call, file, when, within }: KillPoint, random: Prng): Ki
 export async function voted(replicas: Replicas, replica: number): Promise<void> {
   const { record } = replicas.wiretap;
   const before = record.votesOf(replica);
-  await eventually(`a vote of replica ${replica}`, () => record.votesOf(replica) > before, PATIENCE_MS);
+  try {
+    await eventually(`a vote of replica ${replica}`, () => record.votesOf(replica) > before, PATIENCE_MS);
+  } catch (error) {
+    throw new Error(`${String(error)}\n${await replicas.whereAllAre()}`, { cause: error });
+  }
 }
 
 /** A replica ends at a point, starts again, and votes again. */

@@ -155,7 +155,7 @@ export class Replicas {
     const hasEnded = (): boolean => process.exitCode !== null || process.signalCode !== null;
     await eventually(`the end of replica ${replica} ${JSON.stringify(plan)}`, hasEnded, PATIENCE_MS).catch(
       async (error: unknown) => {
-        throw new Error(`${String(error)}\n${await this.#whereAllAre()}`, { cause: error });
+        throw new Error(`${String(error)}\n${await this.whereAllAre()}`, { cause: error });
       },
     );
     if (process.signalCode !== "SIGKILL") throw new Error(`replica ${replica} ended with ${process.exitCode}`);
@@ -283,7 +283,8 @@ export class Replicas {
     initDataDir(this.optionsOf(replica));
   }
 
-  async #whereAllAre(): Promise<string> {
+  /** In words, for who reads of a failure. */
+  async whereAllAre(): Promise<string> {
     const all = this.alive.map(async (replica) => {
       const { view, pendingView, lastExecuted, checkpoints, stateTransfers } = await this.metrics(replica);
       return `replica ${replica}: ${JSON.stringify({ view, pendingView, lastExecuted, checkpoints, stateTransfers })}`;

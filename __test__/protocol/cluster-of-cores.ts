@@ -188,6 +188,14 @@ export class Cluster {
     this.now = end;
   }
 
+  /** Request timers run out, and nobody has complained of delays before. */
+  passTimeout(): void {
+    const allowed = this.drop(({ message }) => message.type === "complaint");
+    this.pass(this.options.viewChangeTimeoutMs - 1);
+    allowed();
+    this.pass(this.options.viewChangeTimeoutMs / 10);
+  }
+
   /** Only this replica's clock is looked at. */
   tick(id: number): void {
     this.step(id, { kind: "tick", wallClock: (WALL_CLOCK + Math.floor(this.now)) as never });

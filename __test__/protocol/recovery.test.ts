@@ -150,15 +150,15 @@ test("own-12: what was prepared before a restart is waited for, and a primary th
   before.propose(1, "batch", ["asked"]);
   before.votes("prepare", 1, "batch", 1, 2, 3);
   const core = before.restarted();
-  t.true(core.leavesAfter() !== undefined);
+  t.true(core.timesOutAfter() !== undefined);
   const idle = backup().restarted();
-  t.is(idle.leavesAfter(), undefined);
+  t.is(idle.timesOutAfter(), undefined);
 });
 
 test("own-11: a process that crashed between views asks for the same view again, byte for byte, and never returns", (t) => {
   const before = backup();
   before.request(bundle("waiting"));
-  before.pass(5_000);
+  before.timesOut();
   before.sealed(1, "ours");
   const core = before.restarted();
   const { pending, view, own } = core.core.inspect();
@@ -175,7 +175,7 @@ test("own-11: a process that crashed between views asks for the same view again,
 test("own-11: leaving that was not recorded never happened", (t) => {
   const before = backup();
   before.request(bundle("waiting"));
-  before.pass(5_000);
+  before.timesOut();
   before.sealed(1, "ours");
   const left = before.records.find(({ record }) => record.type === "viewLeft")!;
   t.is(before.restarted({ through: left.lsn - 1 }).core.inspect().pending, undefined);
@@ -250,7 +250,7 @@ test("own-11: that a view was left stays recorded when the view before it is rec
   const core = stableAtFour();
   core.enterView(1);
   core.request(bundle("waiting"));
-  core.pass(20_000);
+  core.timesOut();
   const target = core.core.inspect().pending!;
   core.sealed(target, "ours");
   core.step({ kind: "snapshotted", sequence: at(4) });

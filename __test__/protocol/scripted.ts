@@ -287,11 +287,24 @@ export class Scripted {
     return all;
   }
 
-  /** Milliseconds until the core leaves for another view, in steps of 100; `undefined` if it does not within ten timeouts. */
-  leavesAfter(): number | undefined {
-    const start = this.now;
-    while (this.now < start + 10 * OPTIONS.viewChangeTimeoutMs)
-      if (this.tickAfter(100).some(({ kind }) => kind === "viewLeft")) return this.now - start;
+  /** A timer of this replica runs out, and so does one of another backup, which is what lets it leave; `actions` are of that. */
+  timesOut(another = 2): readonly Action[] {
+    this.pass(OPTIONS.viewChangeTimeoutMs);
+    return this.complain(another);
+  }
+
+  complain(from: number): readonly Action[] {
+    return this.control(from, { type: "complaint", view: this.core.inspect().view });
+  }
+
+  /** Milliseconds until a timer runs out, in steps of 100: for a request, or for a view; `undefined` if none does within ten timeouts. */
+  timesOutAfter(): number | undefined {
+    const { now: start } = this;
+    const { timedOutAt } = this.core.inspect().suspicion;
+    while (this.now < start + 10 * OPTIONS.viewChangeTimeoutMs) {
+      const left = this.tickAfter(100).some(({ kind }) => kind === "viewLeft");
+      if (left || this.core.inspect().suspicion.timedOutAt !== timedOutAt) return this.now - start;
+    }
     return undefined;
   }
 
@@ -330,6 +343,6 @@ export function stableByOthers(core: Scripted, sequence: number, name: string): 
 /** A backup whose timer expires: replica 3, told of a request that the primary never proposes. */
 export function expired(core = backup()): Scripted {
   core.request(bundle("waiting", { client: "impatient" }));
-  core.pass(OPTIONS.viewChangeTimeoutMs);
+  core.timesOut();
   return core;
 }

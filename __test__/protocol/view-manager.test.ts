@@ -25,7 +25,7 @@ const waiting = bundle("waiting", { client: "impatient" });
 function left(options = {}): Scripted {
   const core = backup(options);
   core.request(waiting);
-  core.pass(5_000);
+  core.timesOut();
   core.sealed(1, "ours");
   return core;
 }
@@ -37,7 +37,7 @@ function forgotten(core: Scripted, what: "viewChange" | "newView"): Digest[] {
 test("leaving a view is sealed, recorded and then sent, once", (t) => {
   const core = backup();
   core.request(waiting);
-  core.pass(5_000);
+  core.timesOut();
   t.is(core.of("seal").length, 1);
   t.is(core.sent("viewChange").length, 0, "not before it has its bytes");
   core.sealed(1, "ours");
@@ -57,7 +57,7 @@ test("leaving a view is sealed, recorded and then sent, once", (t) => {
 test("the window names the view that is left and the one that is asked for", (t) => {
   const core = backup();
   core.request(waiting);
-  core.pass(5_000);
+  core.timesOut();
   t.deepEqual(core.of("window"), [{ kind: "window", low: at(0), high: at(12), view: 0 as View, pending: 1 as View }]);
 });
 
@@ -268,7 +268,7 @@ test("entering a view is recorded with the VIEW-CHANGEs that it rests on, and vo
 test("NEW-VIEW rests on the record of its view", (t) => {
   const core = backup({ me: 1 as ReplicaId });
   core.request(waiting);
-  core.pass(5_000);
+  core.timesOut();
   core.sealed(1, "ours");
   for (const from of [0, 2]) core.control(from, viewChange(1, `of ${from}`));
   const entered = core.of("persist").find(({ record }) => record.type === "viewEntered");
@@ -377,7 +377,7 @@ test("requests that the old view left behind are handed to the new primary, whic
   t.deepEqual(core.of("forward"), [{ kind: "forward", bundle: digestOf("waiting"), to: replicas(1) }]);
   const next = backup({ me: 1 as ReplicaId });
   next.request(waiting);
-  next.pass(5_000);
+  next.timesOut();
   next.sealed(1, "ours");
   for (const from of [0, 2]) next.control(from, viewChange(1, `of ${from}`));
   t.deepEqual(next.of("assemble")[0]?.bundles, [digestOf("waiting")]);

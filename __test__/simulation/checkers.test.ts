@@ -49,7 +49,7 @@ const changed = (replica: number, view: number): Observation => ({
   view,
   cause: "timeout",
 });
-const viewLeft = (replica: number, view: number, target: number, cause = "timeout", at = 0): Observation => ({
+const viewLeft = (replica: number, view: number, target: number, cause = "fenced", at = 0): Observation => ({
   kind: "viewLeft",
   replica,
   view,
@@ -662,6 +662,11 @@ const red: readonly Case[] = [
   },
   {
     invariant: 17,
+    name: "a replica leaves a view by its own timer alone",
+    history: [{ kind: "complained", replica: 1, from: 1, view: 0 }, viewLeft(1, 0, 1, "timeout")],
+  },
+  {
+    invariant: 17,
     name: "a replica believes one complaint",
     history: [{ kind: "complained", replica: 1, from: 3, view: 0 }, viewLeft(1, 0, 1, "complaints")],
   },
@@ -705,9 +710,9 @@ const red: readonly Case[] = [
     name: "replicas go on leaving honest primaries when all is calm",
     history: [
       { kind: "calm", core: [0, 1, 2] },
-      viewLeft(1, 0, 1, "timeout", 0),
+      viewLeft(1, 0, 1, "fenced", 0),
       changed(1, 1),
-      viewLeft(1, 1, 2, "timeout", 5000),
+      viewLeft(1, 1, 2, "fenced", 5000),
     ],
   },
   {
@@ -788,7 +793,7 @@ test("a sound history is silent", (t) => {
     // The primary of view 0 is left, and the next view starts with what was prepared above the stable checkpoint.
     ...[2, 3].flatMap((signer) => [0, 1].map((replica) => viewChange(replica, signer, 1, [prepared(2, "b")], 1))),
     viewLeft(0, 0, 1, "joined"),
-    viewLeft(1, 0, 1),
+    viewLeft(1, 0, 1, "timeout"),
     leftFor(1, 1),
     { kind: "durable", replica: 1, lsn: 2, record: { type: "viewEntered", view: 1, viewChanges: [] } },
     viewChange(1, 1, 1, [], 1),

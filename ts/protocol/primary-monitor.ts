@@ -1,10 +1,15 @@
 /**
  * Suspicion: when a replica asks for another primary, and when it only complains.
  *
+ * Nobody leaves a view alone. Who did would have no vote until the others follow, which they may never do: the fault may be its
+ * own, or its link's, or that it is just starting again. So a replica that finds the primary late says so, and leaves the view
+ * when f+1 say it, itself among them, or have left already: one of those is honest.
+ *
  * Request timers: the first bundle of each client that is not committed yet gets one timeout, which grows with the queue ahead of
  * it and with views that brought nothing. Only time counts in which the primary could be what is late: not our own stalls, not a
  * window that our own execution keeps full. So a client that is censored is heard although others are served, and a client that
- * sends to backups alone, or keeps execution busy, changes no view.
+ * sends to backups alone, or keeps execution busy, changes no view. A timer that ran out starts again with the complaint, so that
+ * complaints which were lost are repeated; those that are not are forgotten.
  *
  * Complaints: a primary that proposes slowly, but before any timeout, is judged by its delay against the round trip to it. f+1
  * complaints end its view. They cannot become endless: each such change doubles the patience, and when f+1 primaries in a row fell
@@ -18,7 +23,7 @@ import type { Context } from "./context.ts";
 import type { RequestPool } from "./request-pool.ts";
 import { isWeakQuorum } from "./quorum.ts";
 import type { Status } from "./messages.ts";
-import { EMPTY_SET, holds, setOf, union, without, type Instant, type Lsn, type ReplicaId, type View } from "./types.ts";
+import { EMPTY_SET, setOf, union, without, type Instant, type Lsn, type ReplicaId, type View } from "./types.ts";
 import { isFenced } from "./vote-leases.ts";
 import type { ViewManager } from "./view-manager.ts";
 
@@ -36,6 +41,8 @@ const BATCH_TIME_MS = 20;
 const OWN_SHARE = 0.25;
 /** Greatest patience. */
 const PATIENCE_MAX = 1024;
+/** A complaint counts for so many of the periods in which it is repeated: one of them may be lost. */
+const COMPLAINT_PERIODS = 2;
 
 /** Time on the clock of suspicion: it stands still while the primary cannot be what is late. */
 export function activeTime({ state, now }: Context): number {
@@ -54,7 +61,8 @@ export function startAgain(context: Context): void {
   for (const watch of suspicion.clients.values()) watch.since = since;
   suspicion.progressed = false;
   suspicion.decayAt = (context.now + timeoutOf(context)) as Instant;
-  suspicion.complaints = EMPTY_SET;
+  suspicion.complaints.clear();
+  suspicion.timedOutAt = undefined;
   suspicion.fenced = EMPTY_SET;
   suspicion.complainAt = undefined;
   suspicion.mayHandOver = false;
@@ -79,7 +87,7 @@ export class PrimaryMonitor {
   }
 
   onTick(): void {
-    const { state, now, options } = this.#context;
+    const { state, now } = this.#context;
     const { suspicion } = state;
     if (suspicion.writingSince !== undefined && now - suspicion.writingSince >= this.#ownPatience()) this.#handOver();
     if (suspicion.attempts > 0 && suspicion.progressed && suspicion.decayAt <= now && state.pending === undefined) {
@@ -90,20 +98,16 @@ export class PrimaryMonitor {
     this.#checkTimers();
     if (state.pending !== undefined || suspicion.complainAt === undefined || suspicion.complainAt > now) return;
     suspicion.complainAt = undefined;
-    if (!this.#isSlow()) return;
-    suspicion.complaints = union(suspicion.complaints, setOf(options.me));
-    this.#context.broadcast({ type: "complaint", view: state.view }, state.persistedUpTo);
-    this.#judge();
+    if (this.#isSlow()) this.#complain();
   }
 
   onComplaint(from: ReplicaId, view: View): void {
-    const { state } = this.#context;
+    const { state, now } = this.#context;
     const { suspicion } = state;
-    if (view !== state.view || state.pending !== undefined || holds(suspicion.complaints, from))
-      return this.#context.ignore("staleComplaint", from);
+    if (view !== state.view || state.pending !== undefined) return this.#context.ignore("staleComplaint", from);
     if (from === this.#context.primary()) return this.#views.leave((view + 1) as View, "handOver");
-    suspicion.complaints = union(suspicion.complaints, setOf(from));
-    this.#judge();
+    suspicion.complaints.set(from, now);
+    this.judge();
   }
 
   /** STATUS tells whether its sender may vote in the current view. f+1 who may not could keep it from a quorum: a new view frees them. */
@@ -188,21 +192,36 @@ export class PrimaryMonitor {
   }
 
   #checkTimers(): void {
-    const { state } = this.#context;
+    const { state, now } = this.#context;
     const active = activeTime(this.#context);
     const timeout = this.#requestTimeout();
+    let hasRunOut = false;
     for (const [client, watch] of state.suspicion.clients) {
-      if (active - watch.since < timeout) return;
+      if (active - watch.since < timeout) break;
       const head = watch.waiting.values().next().value;
       const held = head === undefined ? undefined : state.bundles.get(head);
       if (held === undefined || (!held.proposed && !held.forwarded && !this.#context.isPrimary())) {
         // The primary may not have it: it gets it, and the whole time again.
         if (head !== undefined && held !== undefined) this.#pool.handOver(head);
-        this.#pool.watchAgain(client);
-        continue;
-      }
-      return this.#views.leave((state.view + 1) as View, this.#context.isPrimary() ? "handOver" : "timeout");
+      } else if (this.#context.isPrimary()) return this.#views.leave((state.view + 1) as View, "handOver");
+      else hasRunOut = true;
+      this.#pool.watchAgain(client);
     }
+    if (!hasRunOut) return;
+    state.suspicion.timedOutAt = now;
+    this.#complain();
+  }
+
+  /** Timers of many clients run out one by one: the others hear it once for a while. */
+  #complain(): void {
+    const { state, now, options } = this.#context;
+    const { complaints } = state.suspicion;
+    const before = complaints.get(options.me);
+    if (before === undefined || now - before >= timeoutOf(this.#context) * COMPLAINT_SHARE) {
+      complaints.set(options.me, now);
+      this.#context.broadcast({ type: "complaint", view: state.view }, state.persistedUpTo);
+    }
+    this.judge();
   }
 
   /** Longer while the queue ahead is served, and only then: a primary that commits nothing gets one timeout. */
@@ -255,12 +274,22 @@ export class PrimaryMonitor {
     return false;
   }
 
-  /** f+1 complaints: one of them is honest. */
-  #judge(): void {
-    const { state, quorums, options } = this.#context;
+  /** After each complaint, and each VIEW-CHANGE of another: f+1 want another primary, and one of them is honest. */
+  judge(): void {
+    const { state, quorums, options, now } = this.#context;
     const { suspicion } = state;
-    if (suspicion.fallen > options.f || !isWeakQuorum(quorums, suspicion.complaints)) return;
+    if (state.pending !== undefined || suspicion.complaints.size === 0) return;
+    const next = (state.view + 1) as View;
+    const since = now - COMPLAINT_PERIODS * Math.max(this.#requestTimeout(), this.#tolerated());
+    let complaining = EMPTY_SET;
+    for (const [from, at] of suspicion.complaints) if (at >= since) complaining = union(complaining, setOf(from));
+    if (suspicion.timedOutAt !== undefined && suspicion.timedOutAt >= since) {
+      let all = complaining;
+      for (const [from, { target }] of state.viewChanges) if (target >= next) all = union(all, setOf(from));
+      if (isWeakQuorum(quorums, all)) return this.#views.leave(next, "timeout");
+    }
+    if (suspicion.fallen > options.f || !isWeakQuorum(quorums, complaining)) return;
     suspicion.patience = Math.min(suspicion.patience, PATIENCE_MAX / 2);
-    this.#views.leave((state.view + 1) as View, "complaints");
+    this.#views.leave(next, "complaints");
   }
 }

@@ -12,7 +12,7 @@
  * - A checkpoint that Q others signed moves our window although we have not executed so far; we execute only what we hold.
  * - VIEW-CHANGEs are named by digest in NEW-VIEW, and O carries batch digests; whatever of them is not here is fetched
  *   (`view-manager.ts`, `new-view.ts`).
- * - The primary is also judged by its delay (`primary-monitor.ts`).
+ * - The primary is also judged by its delay, and nobody leaves a view alone: f+1 want to, or it stays (`primary-monitor.ts`).
  */
 import { CheckpointManager } from "./checkpoint-manager.ts";
 import { ConsensusProtocol } from "./consensus-protocol.ts";
@@ -226,7 +226,8 @@ export class Replica implements Core {
       case "decided":
         return this.#status.onDecided(from, message);
       case "viewChange":
-        return this.#views.onViewChange(from, message);
+        this.#views.onViewChange(from, message);
+        return this.#monitor.judge();
       case "newView":
         return this.#views.onNewView(from, message);
       case "complaint":

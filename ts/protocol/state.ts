@@ -116,8 +116,10 @@ export interface Suspicion {
   committedAt: number;
   /** A batch was decided in the current view, by its own votes. */
   progressed: boolean;
-  /** Who calls the primary of the current view slow. */
-  complaints: ReplicaSet;
+  /** Who calls the primary of the current view slow, and when each last did. */
+  readonly complaints: Map<ReplicaId, Instant>;
+  /** When a request timer last ran out here in the current view. */
+  timedOutAt: Instant | undefined;
   /** Which others do not vote in the current view, since they may have before they crashed. */
   fenced: ReplicaSet;
   /** Doubles with every view that complaints ended, halves with every stable checkpoint. */
@@ -312,7 +314,8 @@ export function initialState(): ReplicaState {
       decayAt: 0 as Instant,
       committedAt: 0,
       progressed: true,
-      complaints: EMPTY_SET,
+      complaints: new Map(),
+      timedOutAt: undefined,
       fenced: EMPTY_SET,
       patience: 1,
       fallen: 0,

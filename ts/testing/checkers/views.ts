@@ -183,7 +183,7 @@ export class ViewSteps implements Checker {
         return complaints > f ? undefined : `on ${complaints} complaints`;
       }
       case "timeout":
-        return wait === undefined ? undefined : this.past(replica, wait, at);
+        return wait === undefined ? this.alone(replica, view) : this.past(replica, wait, at);
       default:
         return undefined;
     }
@@ -194,6 +194,13 @@ export class ViewSteps implements Checker {
     if (asking < quorumOf(this.setting)) return `when ${asking} replicas asked for ${target}`;
     const least = (this.setting.timeoutMs * 2 ** Math.min(vain, DOUBLINGS_MAX)) / RATE_MAX;
     return at - since >= least ? undefined : `${at - since} ms after it had asked for ${target}`;
+  }
+
+  /** Its own timer may be wrong: f+1, itself among them, complain or have left. */
+  private alone(replica: number, view: number): string | undefined {
+    const wanting = new Set(this.complaints.get(`${replica}/${view}`));
+    for (const [signer, highest] of this.asked.get(replica) ?? []) if (highest > view) wanting.add(signer);
+    return wanting.size > this.setting.f ? undefined : `when ${wanting.size} wanted another primary`;
   }
 
   /** Others that ask for this view or a higher one. */
