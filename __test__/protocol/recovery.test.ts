@@ -172,6 +172,21 @@ test("own-11: a process that crashed between views asks for the same view again,
   t.deepEqual(voted(core), []);
 });
 
+test("own-11: a process that was stopped between views votes for nothing that the view which it has left carried over", (t) => {
+  const before = backup();
+  before.enterView(1, [certificate(1, "batch")]);
+  before.request(bundle("waiting"));
+  before.timesOut();
+  before.sealed(2, "ours");
+  for (const from of [0, 2]) before.decided(from, 1, "batch");
+  t.deepEqual(executing(before), [1]);
+  before.step({ kind: "stop" });
+  const core = before.restarted({ clean: true });
+  t.is(core.core.inspect().pending, 2 as View);
+  t.deepEqual(executing(core), [1]);
+  t.deepEqual(voted(core), []);
+});
+
 test("own-11: leaving that was not recorded never happened", (t) => {
   const before = backup();
   before.request(bundle("waiting"));

@@ -155,9 +155,10 @@ export class Recovery {
     }
   }
 
-  /** The installed view with its NEW-VIEW and the VIEW-CHANGEs that this rests on. */
-  #restoreView({ viewChanges }: Restart, { newView }: Found): void {
+  /** The installed view with its NEW-VIEW and the VIEW-CHANGEs that this rests on; who has left it votes for nothing in it. */
+  #restoreView({ viewChanges }: Restart, { newView, left }: Found): void {
     const { state } = this.#context;
+    if (left !== undefined && left.target > (newView?.view ?? state.view)) state.pending = left.target;
     if (newView === undefined) return;
     state.view = newView.view;
     state.installed = newView;
