@@ -232,6 +232,17 @@ test("a replica that distrusts its own state fetches all of it", (t) => {
   );
 });
 
+test("a state that is certified for a sequence which it is not of is refused, and the replica goes on as it was", (t) => {
+  const cluster = new Cluster(4);
+  worked(cluster.members.map(({ driver }) => driver));
+  const { sequence, digest } = certify(cluster);
+  const { exchange, outcomes, driver } = cluster.members[3]!;
+  exchange.install({ run: RUN, sequence: (sequence + 1) as Sequence, digest, distrustOwn: false }, cluster.now);
+  cluster.settle();
+  t.deepEqual(outcomes, [{ kind: "installFailed", run: RUN, reason: "unavailable" }]);
+  t.is(driver.executor.lastExecuted, sequence);
+});
+
 test("a newer certificate takes the place of the one that is on its way, under its own run", (t) => {
   const cluster = new Cluster(4);
   const { alice } = worked(drivers(cluster), 1_000);

@@ -1,7 +1,7 @@
 /** The one entry that each batch writes: how far execution has come. */
 import { Reader, Writer } from "../codec/bytes.ts";
 import { keyOf, LEDGER_PREFIX } from "./layout.ts";
-import type { ReplicatedMap } from "./replicated-map.ts";
+import type { MapReader, ReplicatedMap } from "./replicated-map.ts";
 
 const KEY = keyOf(LEDGER_PREFIX);
 const LEDGER_BYTES = 24;
@@ -15,7 +15,7 @@ export interface Ledger {
   sessionsOpened: number;
 }
 
-export function readLedger(map: ReplicatedMap): Ledger {
+export function readLedger(map: MapReader): Ledger {
   const value = map.get(KEY);
   if (value === undefined) return { sequence: 0, timeMs: 0, sessionsOpened: 0 };
   const reader = new Reader(value);

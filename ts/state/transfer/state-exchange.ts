@@ -9,6 +9,7 @@ import type { StateFetch, StateNodes } from "../../protocol/messages.ts";
 import type { Digest, Instant, ReplicaId, ReplicaSet, Run, Sequence } from "../../protocol/types.ts";
 import type { Executor } from "../executor.ts";
 import type { Hasher } from "../interfaces.ts";
+import { readLedger } from "../ledger.ts";
 import type { MapVersion } from "../replicated-map.ts";
 import { StateSource } from "./state-source.ts";
 import { StateTransfer } from "./state-transfer.ts";
@@ -183,15 +184,20 @@ export class StateExchange {
     const { status } = this.#transfer;
     if (status.status === "walking") {
       for (const request of this.#transfer.requests(now)) this.#out.push({ kind: "stateFetch", ...request });
-    } else if (status.status === "done") this.#install(status.version, this.#installation);
-    else this.#fail(status.status, this.#installation.run);
+    } else if (status.status !== "done") this.#fail(status.status, this.#installation.run);
+    else if (readLedger(status.version).sequence === this.#installation.sequence)
+      this.#install(status.version, this.#installation);
+    else {
+      // More than f liars certified the state of one sequence for another, which nobody has.
+      this.#drop();
+      this.#fail("unavailable", this.#installation.run);
+    }
   }
 
   #install(version: MapVersion, { run, sequence, digest }: Installation): void {
     const { executor } = this.#options;
     const { progress } = this.#transfer!;
     executor.install(version);
-    assert(executor.lastExecuted === sequence, "the ledger of a certified checkpoint names its sequence");
     assert(executor.root(sequence) === digest, "the installed state has the certified root");
     this.#source.forget();
     this.#recent = [];
