@@ -62,7 +62,7 @@ export class Inspector {
     this.measure("early proposals", state.early.size, window + checkpointInterval);
     this.measure("proposals of the next view", state.next.proposals.size, window + checkpointInterval);
     // What was prepared before a restart waits again, whatever the pool holds.
-    const prepared = state.fence === undefined ? 0 : window * batchBundlesMax;
+    const prepared = this.replica.lives === 1 ? 0 : window * batchBundlesMax;
     this.measure("pooled bundles", state.pooledBundles, 3 * poolBundlesMax + prepared);
     this.measure("bodies named by the core", state.bundles.size, bodies);
     this.measure("bodies in the store", this.replica.bodies.size, bodies + poolBundlesMax);

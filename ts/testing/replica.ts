@@ -35,6 +35,8 @@ export class SimReplica {
   halted = false;
   /** Up to where it has told of commits, in all its lives. */
   committed = 0;
+  /** Processes so far. */
+  lives = 1;
   private readonly around: Surroundings;
   private readonly prng: Prng;
   private readonly clock: LocalClock;
@@ -42,7 +44,6 @@ export class SimReplica {
   private readonly inspector: Inspector;
   private readonly roundTrips: RoundTrips;
   private life: Incarnation;
-  private lives = 1;
   /** Its disk was lost, and it was not readmitted since. */
   private wiped = false;
   private turnPending = false;
