@@ -37,7 +37,8 @@ export class CheckpointVotes {
     let claims = this.claims.get(from);
     if (claims === undefined) this.claims.set(from, (claims = new Map()));
     const known = claims.get(sequence);
-    if (known !== undefined) return known.digest === digest ? "duplicate" : "conflict";
+    if (known?.digest === digest) return "duplicate";
+    if (this.contradicts(from, sequence, digest)) return "conflict";
     if (claims.size >= CHECKPOINTS_MAX) {
       const lowest = Math.min(...claims.keys()) as Sequence;
       if (sequence < lowest) return "aboveWindow";
@@ -47,6 +48,15 @@ export class CheckpointVotes {
     }
     claims.set(sequence, { digest, signature });
     return "taken";
+  }
+
+  /** Whether this signer signed another digest for the sequence, in a claim or in a certificate of a VIEW-CHANGE. */
+  contradicts(from: ReplicaId, sequence: Sequence, digest: Digest): boolean {
+    const known = this.claims.get(from)?.get(sequence);
+    if (known !== undefined && known.digest !== digest) return true;
+    for (const { name } of this.carried.values())
+      if (name.sequence === sequence && name.digest !== digest && holds(name.signers, from)) return true;
+    return false;
   }
 
   /** Keeps the stable certificate of a VIEW-CHANGE beside the claims, which may contradict it where a signer lies. */

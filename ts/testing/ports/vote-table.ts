@@ -205,14 +205,15 @@ export class VoteTable implements SignatureSource {
     return verdict;
   }
 
-  /** Files the stable certificate of a verified VIEW-CHANGE as what it is made of, and keeps it until {@link drop}. */
+  /**
+   * Keeps the stable certificate of a verified VIEW-CHANGE until {@link drop}, beside the claims that the core counts: among those it
+   * would push others out. Who contradicts itself is accused.
+   */
   carry(viewChange: Digest, certificate: Certificate): void {
-    const { name, signatures } = certificate;
+    const { sequence, digest, signers } = certificate.name;
+    for (const signer of membersOf(signers))
+      if (this.checkpoints.contradicts(signer, sequence, digest)) this.accuse(signer, digest, "checkpoint");
     this.checkpoints.carry(viewChange, certificate);
-    for (const [index, signer] of membersOf(name.signers).entries()) {
-      const signature = signatures.subarray(index * SIGNATURE_BYTES, (index + 1) * SIGNATURE_BYTES);
-      this.checkpoint(signer, name.sequence, name.digest, signature);
-    }
   }
 
   drop(viewChange: Digest): void {

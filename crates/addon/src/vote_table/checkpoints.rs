@@ -2,7 +2,8 @@
 //!
 //! The highest of each signer are kept, also far above the window: that is how a replica learns that
 //! it fell behind. What may be named stays: what was pushed out until the turn is over, the
-//! certificates of VIEW-CHANGEs as long as those are kept, and the stable one until the next.
+//! certificates of VIEW-CHANGEs as long as those are kept, and the stable one until the next. Those
+//! lie beside what is filed, which is exactly what the core counts.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -23,16 +24,19 @@ struct Vote {
 /// Why a checkpoint vote was not filed.
 #[derive(Debug)]
 pub enum Refused {
-    /// The signer's first vote here was for another digest.
-    Conflict(Digest, Signature),
-    /// The same, and it is known.
-    Reported,
     /// It is held.
     Held,
     /// The signer has as many higher ones as are kept.
     Full,
     /// A higher one is stable.
     Below,
+}
+
+/// A signer gave two digests for one sequence.
+#[derive(Debug)]
+pub struct Contradicted {
+    /// The first of them, unless it was returned before.
+    pub unreported: Option<(Digest, Signature)>,
 }
 
 /// Signatures under one checkpoint.
@@ -76,7 +80,34 @@ impl Checkpoints {
         }
     }
 
-    /// Files a verified vote. The lowest of its signer makes room for a higher one.
+    /// What `from` signed for the sequence before, filed or carried, where that is another digest.
+    pub fn contradicted(
+        &mut self,
+        from: u8,
+        sequence: u64,
+        digest: &Digest,
+    ) -> Option<Contradicted> {
+        if let Some(held) = self.signers[usize::from(from)].get_mut(&sequence)
+            && held.digest != *digest
+        {
+            let known = std::mem::replace(&mut held.reported, true);
+            let first = (held.digest, held.signature);
+            return Some(Contradicted {
+                unreported: (!known).then_some(first),
+            });
+        }
+        let carried = self.carried.values().find_map(|certified| {
+            let other = certified.sequence == sequence && certified.digest != *digest;
+            let signature = certified.signature(from, sequence, &certified.digest)?;
+            other.then_some((certified.digest, signature))
+        })?;
+        Some(Contradicted {
+            unreported: Some(carried),
+        })
+    }
+
+    /// Files a verified vote that contradicts no other. The lowest of its signer makes room for a
+    /// higher one.
     ///
     /// # Errors
     /// Why not.
@@ -95,14 +126,8 @@ impl Checkpoints {
             return Err(Refused::Below);
         }
         let votes = &mut self.signers[usize::from(from)];
-        if let Some(held) = votes.get_mut(&sequence) {
-            return Err(if held.digest == *digest {
-                Refused::Held
-            } else if std::mem::replace(&mut held.reported, true) {
-                Refused::Reported
-            } else {
-                Refused::Conflict(held.digest, held.signature)
-            });
+        if votes.contains_key(&sequence) {
+            return Err(Refused::Held);
         }
         if votes.len() >= PER_SIGNER_MAX
             && let Some(lowest) = votes.first_entry()

@@ -98,22 +98,33 @@ impl VoteTable {
         digest: &Digest,
         signature: &Signature,
     ) -> Result<(), Reason> {
+        if self.judge_checkpoint(from, sequence, digest, signature) {
+            return Err(Reason::ConflictingVote);
+        }
         match self.checkpoints.file(from, sequence, digest, signature) {
-            Err(checkpoints::Refused::Conflict(first_digest, first_signature)) => {
-                let first = SignedClaim::of_checkpoint(sequence, &first_digest, first_signature);
-                self.convict(
-                    from,
-                    CHECKPOINT,
-                    first,
-                    SignedClaim::of_checkpoint(sequence, digest, *signature),
-                );
-                Err(Reason::ConflictingVote)
-            }
-            Err(checkpoints::Refused::Reported) => Err(Reason::ConflictingVote),
             Err(checkpoints::Refused::Held) => Err(Reason::Duplicate),
             Err(checkpoints::Refused::Full) => Err(Reason::AboveWindow),
             Err(checkpoints::Refused::Below) => Err(Reason::BelowWindow),
             Ok(()) => Ok(()),
         }
+    }
+
+    /// Whether `from` signed another digest for the sequence before; evidence is kept of it.
+    pub(super) fn judge_checkpoint(
+        &mut self,
+        from: u8,
+        sequence: u64,
+        digest: &Digest,
+        signature: &Signature,
+    ) -> bool {
+        let Some(contradicted) = self.checkpoints.contradicted(from, sequence, digest) else {
+            return false;
+        };
+        if let Some((first_digest, first_signature)) = contradicted.unreported {
+            let first = SignedClaim::of_checkpoint(sequence, &first_digest, first_signature);
+            let second = SignedClaim::of_checkpoint(sequence, digest, *signature);
+            self.convict(from, CHECKPOINT, first, second);
+        }
+        true
     }
 }

@@ -232,12 +232,13 @@ impl VoteTable {
         self.checkpoints.settle(sequence, digest, signers);
     }
 
-    /// Keeps the stable certificate of a verified VIEW-CHANGE, until that is let go of, and files
-    /// each of its votes.
+    /// Keeps the stable certificate of a verified VIEW-CHANGE, until that is let go of, beside the
+    /// votes that the core counts: among those it would push others out. One that contradicts
+    /// another is evidence.
     pub fn carry(&mut self, view_change: Digest, name: (u64, Digest), votes: Vec<(u8, Signature)>) {
+        let (sequence, digest) = name;
         for (from, signature) in &votes {
-            // One that contradicts another is evidence; what is older than what is kept is carried.
-            let _ = self.file_checkpoint(*from, name.0, &name.1, signature);
+            self.judge_checkpoint(*from, sequence, &digest, signature);
         }
         self.checkpoints.carry(view_change, name, votes);
     }

@@ -151,7 +151,7 @@ fn what_was_pushed_out_can_be_named_until_the_turn_is_over() {
 }
 
 #[test]
-fn a_view_changes_stable_certificate_is_filed_and_carried_until_it_is_let_go_of() {
+fn a_view_changes_stable_certificate_is_carried_beside_what_is_filed_until_it_is_let_go_of() {
     let mut fixture = Fixture::new(4, 1);
     let votes: Vec<_> = (0..3).map(|from| (from, [from; 64])).collect();
     fixture
@@ -171,7 +171,36 @@ fn a_view_changes_stable_certificate_is_filed_and_carried_until_it_is_let_go_of(
         |fixture: &Fixture| signers(&fixture.table.checkpoints().certificate(100, &DIGEST));
     assert_eq!(certificate(&fixture), [0, 1, 2]);
     fixture.table.drop_carried(&[7; 32]);
-    assert_eq!(certificate(&fixture), [0, 1], "what was filed stays");
+    assert_eq!(certificate(&fixture), [], "nothing of it was filed");
+}
+
+#[test]
+fn a_carried_certificate_pushes_out_nothing_that_the_core_counts() {
+    let mut fixture = Fixture::new(4, 1);
+    for sequence in 1..=16 {
+        fixture
+            .table
+            .file_checkpoint(2, sequence * 100, &DIGEST, &[2; 64])
+            .expect("filed");
+    }
+    let votes: Vec<_> = (0..3).map(|from| (from, [from; 64])).collect();
+    fixture.table.carry([7; 32], (1_700, DIGEST), votes);
+    fixture.table.turn_is_over();
+    let held = fixture.table.checkpoints().certificate(100, &DIGEST);
+    assert_eq!(signers(&held), [2]);
+}
+
+#[test]
+fn a_checkpoint_that_contradicts_a_carried_one_is_evidence() {
+    let mut fixture = Fixture::new(4, 1);
+    let votes: Vec<_> = (0..3).map(|from| (from, [from; 64])).collect();
+    fixture.table.carry([7; 32], (100, DIGEST), votes);
+    for _ in 0..2 {
+        let refused = fixture.table.file_checkpoint(2, 100, &OTHER, &[9; 64]);
+        assert_eq!(refused, Err(Reason::ConflictingVote));
+    }
+    let conflicts = fixture.table.take_conflicts();
+    assert_eq!(conflicts.len(), 1, "one is enough");
 }
 
 #[test]
