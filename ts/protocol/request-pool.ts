@@ -309,7 +309,7 @@ export class RequestPool {
     const share = from === undefined ? 1 : REPLICA_SHARE;
     if (state.pooledBundles + 1 > options.poolBundlesMax * share) return false;
     if (state.pooledBytes + bundle.bytes > options.poolBytesMax * share) return false;
-    const waiting = state.queues.get(bundle.client)?.waiting.length ?? 0;
+    const waiting = state.uses.has(bundle.digest) ? 0 : (state.queues.get(bundle.client)?.waiting.length ?? 0);
     return waiting < Math.max(1, Math.floor(options.poolBundlesMax / CLIENT_SHARE));
   }
 
