@@ -243,6 +243,18 @@ test("own-12: whose timer runs out alone complains and goes on voting; with one 
   t.is(forgotten.core.inspect().pending, undefined, "what somebody thought long ago says nothing");
 });
 
+test("own-12: a primary that commits nothing for a whole timeout hands over: others may be fenced, or ahead, and complain of nothing", (t) => {
+  const core = primary();
+  core.request(bundle("a"));
+  core.step({ kind: "assembled", view: 0 as View, sequence: at(1), digest: digestOf("batch") });
+  core.votes("prepare", 1, "batch", 1);
+  core.pass(TIMEOUT_MS - 1);
+  t.is(core.core.inspect().pending, undefined);
+  core.pass(2);
+  t.is(core.core.inspect().pending, 1 as View);
+  t.is(core.of("viewLeft")[0]?.cause, "handOver");
+});
+
 test("own-12: a full pool answers BUSY", (t) => {
   const core = backup({ poolBundlesMax: 8 });
   for (let i = 0; i < 9; i++) core.request(bundle(`r${i}`, { client: `client ${i}` }));

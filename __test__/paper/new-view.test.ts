@@ -180,7 +180,7 @@ test("§4.4: a replica that misses a request named by O gets it from another, an
   cluster.drop(crossing(0));
   cluster.connect(1, 3);
   cluster.connect(2, 3);
-  cluster.pass(2 * TIMEOUT_MS);
+  cluster.pass(1.5 * TIMEOUT_MS);
   t.is(cluster.core(3).view().view, 1 as View);
   t.true(cluster.sentBy(3, "prepare").some(({ view, digest }) => view === 1 && digest === batchOf(["a"]).digest));
   t.true(cluster.sentBy(3, "fetch").some(({ kind }) => kind === "bundle" || kind === "batch"));

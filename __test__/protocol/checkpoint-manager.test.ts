@@ -137,6 +137,35 @@ test("with the state of the checkpoint a replica goes on from there", (t) => {
   t.is(core.of("reply").length, 1);
 });
 
+test("the state of a checkpoint that f+1 others signed is fetched too, since liars may keep the Q-th CHECKPOINT from us", (t) => {
+  const core = executedTo(2);
+  core.checkpoint(1, 4, "root");
+  core.pass(10_000);
+  t.is(core.of("install").length, 0, "one alone may lie");
+  core.checkpoint(2, 4, "root");
+  t.is(core.of("install").length, 0, "most become stable in a moment");
+  core.pass(1_000);
+  t.deepEqual(core.of("install"), [{ kind: "install", run: 1 as Run, certificate: stable(4, "root", [1, 2]) }]);
+  core.installed(4, "root");
+  t.deepEqual([core.core.inspect().lastExecuted, core.core.inspect().low], [at(4), at(0)]);
+  t.is(core.sent("checkpoint").length, 0, "not before it is durable here");
+  core.step({ kind: "snapshotted", sequence: at(4) });
+  t.deepEqual(
+    core.sent("checkpoint").map(({ message }) => [message.sequence, message.digest]),
+    [[at(4), digestOf("root")]],
+  );
+  t.is(core.core.inspect().low, at(4), "ours makes it stable");
+});
+
+test("a CHECKPOINT of f+1 others that replay reaches costs no transfer", (t) => {
+  const core = executedTo(2);
+  for (const from of [1, 2]) core.checkpoint(from, 4, "root");
+  for (const sequence of [3, 4]) for (const from of [0, 1]) core.decided(from, sequence, `batch ${sequence}`);
+  core.executed(4);
+  core.pass(10_000);
+  t.is(core.of("install").length, 0);
+});
+
 test("who has installed a state and knows that f+1 others are further asks them again; a liar alone keeps nobody asking", (t) => {
   for (const further of [[1], [1, 2]]) {
     const core = executedTo(2);

@@ -95,6 +95,25 @@ test("a peer's STATUS is answered with what it lacks: the proposal, our votes, o
   t.is(core.of("forward")[0]?.bundle, digestOf("a"));
 });
 
+test("who executed what we wait for is shown our votes of this view with each STATUS, since it does not ask for them", (t) => {
+  const core = backup();
+  core.propose(1, "batch");
+  core.control(1, status({ lastExecuted: at(1) }));
+  core.control(2, status({ lastExecuted: at(0) }));
+  core.pass(1_000);
+  const shown = core.sent("prepare").map(({ to, message }) => [to, message.sequence]);
+  t.true(shown.length > 1, "it may be lost");
+  t.deepEqual(
+    shown,
+    shown.map(() => [replicas(1), at(1)]),
+  );
+  core.votes("prepare", 1, "batch", 1, 2);
+  core.votes("commit", 1, "batch", 1, 2);
+  core.executed(1);
+  core.pass(1_000);
+  t.deepEqual(core.sent("prepare"), []);
+});
+
 test("a peer's STATUS that shows a proposal which never came here is answered by our own STATUS", (t) => {
   const core = backup();
   core.control(1, status({ proposed: [true] }));
@@ -164,19 +183,35 @@ test("a full pool answers BUSY and keeps nothing", (t) => {
 });
 
 test("a bundle that a proposal brought when the pool had no room is waited for once its client asks again", (t) => {
-  const core = backup({ poolBundlesMax: 8 });
-  const second = bundle("second", { firstSequence: 2 });
-  const watched = (): unknown => [...core.core.inspect().suspicion.clients.values()].map(({ waiting }) => [...waiting]);
-  core.request(bundle("first"));
-  core.propose(1, "with second", ["second"]);
-  core.request(second, 0);
-  t.is(core.sent("prepare").length, 1, "the body is kept, as the proposal names it");
-  core.request(second, undefined, true);
-  t.deepEqual(watched(), [[digestOf("first")]], "there is no room yet");
-  core.propose(2, "with first", ["first"]);
-  core.request(second, undefined, true);
-  t.deepEqual(watched(), [[digestOf("first"), digestOf("second")]]);
+  const core = backup({ poolBundlesMax: 1 });
+  const watched = (): unknown =>
+    [...core.core.inspect().suspicion.clients.values()].flatMap(({ waiting }) => [...waiting]);
+  for (const [index, name] of ["first", "second", "third"].entries()) {
+    core.propose(index + 1, `batch of ${name}`, [name]);
+    core.request(bundle(name, { firstSequence: index + 1 }), 0);
+    t.is(core.sent("prepare").length, 1, "the body is kept, as the proposal names it");
+  }
+  const third = bundle("third", { firstSequence: 3 });
+  core.request(third, undefined, true);
+  t.deepEqual(watched(), [digestOf("first"), digestOf("second")], "there is no room yet");
+  for (const [index, name] of ["first", "second"].entries()) {
+    core.votes("prepare", index + 1, `batch of ${name}`, 1, 2);
+    core.votes("commit", index + 1, `batch of ${name}`, 1, 2);
+  }
+  core.executed(2);
+  core.request(third, undefined, true);
+  t.deepEqual(watched(), [digestOf("third")]);
   t.is(core.core.inspect().queues.size, 0, "it needs no proposal");
+});
+
+test("what a proposal names takes no place among the bundles of its client that wait for one", (t) => {
+  const core = backup({ poolBundlesMax: 8 });
+  const named = bundle("named", { firstSequence: 2 });
+  core.request(bundle("waiting"));
+  core.propose(1, "batch", ["named"]);
+  core.request(named, 0);
+  const held = core.core.inspect();
+  t.deepEqual([held.pooledBundles, held.bundles.get(named.digest)?.crowded], [2, false]);
 });
 
 test("one client cannot fill the pool", (t) => {

@@ -5,7 +5,7 @@
 import type { Context } from "./context.ts";
 import { onSnapshotted } from "./journal.ts";
 import type { CertificateName, Checkpoint } from "./messages.ts";
-import { isQuorum } from "./quorum.ts";
+import { isQuorum, isWeakQuorum } from "./quorum.ts";
 import type { RequestPool } from "./request-pool.ts";
 import {
   EMPTY_SET,
@@ -13,6 +13,7 @@ import {
   setOf,
   sizeOf,
   union,
+  without,
   type Digest,
   type Lsn,
   type ReplicaId,
@@ -102,8 +103,10 @@ export class CheckpointManager {
     for (const [executed, digest] of held) this.onCheckpointed(state.run, executed, digest);
   }
 
-  /** Executed up to here by installing the state of a stable checkpoint: what lies below is replaced by it. */
-  onInstalled(): void {
+  /** Executed up to here by installing the state of a checkpoint: what lies below is replaced by it, once that is stable here too. */
+  onInstalled(sequence: Sequence, digest: Digest): void {
+    const { state } = this.#context;
+    if (sequence > state.low) state.heldRoots.set(sequence, digest);
     this.#collect();
   }
 
@@ -141,8 +144,16 @@ export class CheckpointManager {
     }
     for (const [digest, set] of signers) {
       if (isQuorum(this.#context.quorums, set)) return this.#becomeStable(sequence, digest, set);
+      this.#vouch(sequence, digest, without(set, setOf(this.#context.options.me)));
     }
     if (sequence === this.#context.high()) this.#requireReachable(sequence, signers);
+  }
+
+  /** Q may never tell us: liars sign for others only, and an honest one among f+1 has the state all the same (TOCS'02, weak certificate). */
+  #vouch(sequence: Sequence, digest: Digest, signers: ReplicaSet): void {
+    const { state, quorums } = this.#context;
+    if (!isWeakQuorum(quorums, signers) || sequence < (state.vouched?.sequence ?? 0)) return;
+    state.vouched = { sequence, digest, signers };
   }
 
   /** With the window full and no root left that Q replicas can still sign, nothing can ever be proposed again. */

@@ -15,6 +15,9 @@
  * complaints end its view. They cannot become endless: each such change doubles the patience, and when f+1 primaries in a row fell
  * by them nobody complains before the next stable checkpoint.
  *
+ * A primary has the timers as well, and hands over when one runs out: replicas that are fenced, and others that liars or an earlier
+ * view let go ahead, may leave it without a quorum, and fewer than f+1 others may have anything to complain of.
+ *
  * A primary whose own disk or event loop stands still complains about itself, and everyone who hears it leaves its view at once: it
  * could have fallen silent anyway. It does so only when a checkpoint became stable in its view, so that slow machines do not hand
  * over for ever. A complaint binds nobody, so it leaves although the disk does not move.
@@ -144,7 +147,7 @@ export class PrimaryMonitor {
     }
     if (state.persistedUpTo + 1 >= state.nextLsn) suspicion.writingSince = undefined;
     else suspicion.writingSince ??= now;
-    if (state.queues.size === 0) suspicion.complainAt = undefined;
+    if (state.queues.size === 0 || this.#context.isPrimary()) suspicion.complainAt = undefined;
     else if (this.#watches()) suspicion.complainAt ??= (now + this.#tolerated()) as Instant;
   }
 
@@ -167,11 +170,10 @@ export class PrimaryMonitor {
     return complainAt !== undefined && complainAt < at ? complainAt : at;
   }
 
-  /** Backups watch the primary of the view that they take part in. A primary watches itself while it has no state to propose on. */
+  /** Whoever takes part in a view watches its primary, which hands over when it is late itself. */
   #watches(): boolean {
     const { state } = this.#context;
-    if (state.pending !== undefined || state.amnesia !== undefined) return false;
-    return !this.#context.isPrimary() || state.lastExecuted < state.low;
+    return state.pending === undefined && state.amnesia === undefined;
   }
 
   #ownPatience(): number {

@@ -1,6 +1,7 @@
 /**
- * When the state itself is fetched: this replica holds the certificate of a checkpoint whose state it has not, and replay of
- * decided batches does not bring it there; or its own state was found false. How the state is fetched is execution's matter.
+ * When the state itself is fetched: this replica holds the certificate of a checkpoint whose state it has not, or f+1 CHECKPOINTs of
+ * others, and replay of decided batches does not bring it there; or its own state was found false. How the state is fetched is
+ * execution's matter.
  *
  * Until it has the state the replica moves its window, votes and changes views like any other, but it executes, replies and signs
  * no checkpoint, and as primary it proposes nothing of its own.
@@ -10,7 +11,7 @@ import type { Context } from "./context.ts";
 import type { InstallReason, SessionSummary } from "./core.ts";
 import type { Execution } from "./execution.ts";
 import type { RequestPool } from "./request-pool.ts";
-import { sizeOf, type Instant, type Run, type Sequence, type View } from "./types.ts";
+import { sizeOf, type Digest, type Instant, type ReplicaSet, type Run, type Sequence, type View } from "./types.ts";
 
 /** Replay that brings nothing for so long is given up: STATUS was sent and answered several times by then. */
 const REPLAY_PATIENCE_MS = 500;
@@ -40,6 +41,7 @@ export class StateTransfer {
   onInstalled(run: Run, sequence: Sequence, sessions: readonly SessionSummary[]): void {
     const { state } = this.#context;
     if (run !== state.run || state.installing?.sequence !== sequence) return this.#context.ignore("staleRun");
+    const { digest } = state.installing;
     state.installing = undefined;
     state.installAt = undefined;
     if (state.divergedAt !== undefined && state.divergedAt <= sequence) state.divergedAt = undefined;
@@ -53,7 +55,7 @@ export class StateTransfer {
     for (const claimed of state.decidedClaims.keys()) if (claimed <= sequence) state.decidedClaims.delete(claimed);
     this.#pool.onInstalled(sessions);
     this.#pool.followCommitted();
-    this.#checkpoints.onInstalled();
+    this.#checkpoints.onInstalled(sequence, digest);
     this.#context.progress();
     this.#execution.advance();
   }
@@ -78,7 +80,7 @@ export class StateTransfer {
       if (state.divergedAt === undefined && this.#isReplayed(state.installing.sequence)) this.#replayInstead();
       return;
     }
-    if (state.lastExecuted >= state.low && state.divergedAt === undefined) state.installAt = undefined;
+    if (this.#target() === undefined) state.installAt = undefined;
     else if (
       state.installAt === undefined ||
       state.lastExecuted > executedBefore ||
@@ -110,19 +112,23 @@ export class StateTransfer {
     this.#execution.advance();
   }
 
+  /** The newest state that is known to be right and that we have not, or whose place a false one of ours has taken. */
+  #target(): { sequence: Sequence; digest: Digest; signers: ReplicaSet } | undefined {
+    const { low, lastExecuted, divergedAt, vouched, stableDigest, stableSigners } = this.#context.state;
+    if (vouched !== undefined && vouched.sequence > Math.max(low, lastExecuted)) return vouched;
+    if (lastExecuted >= low && divergedAt === undefined) return undefined;
+    if (sizeOf(stableSigners) === 0) return undefined;
+    return { sequence: low, digest: stableDigest, signers: stableSigners };
+  }
+
   #install(): void {
     const { state } = this.#context;
-    const { low, stableDigest, stableSigners } = state;
-    if (sizeOf(stableSigners) === 0) return;
+    const target = this.#target();
+    if (target === undefined) return;
+    const { sequence, digest, signers } = target;
     state.run = (state.run + 1) as Run;
-    state.installing = { sequence: low, run: state.run };
-    const certificate = {
-      phase: "checkpoint",
-      view: 0 as View,
-      sequence: low,
-      digest: stableDigest,
-      signers: stableSigners,
-    } as const;
+    state.installing = { sequence, digest, run: state.run };
+    const certificate = { phase: "checkpoint", view: 0 as View, sequence, digest, signers } as const;
     this.#context.emit({ kind: "install", run: state.run, certificate });
   }
 }

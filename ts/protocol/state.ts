@@ -192,7 +192,7 @@ export interface ReplicaState {
   /** PRE-PREPAREs of a view that is not installed yet: of its primary, one view only, the highest. */
   next: { view: View; readonly proposals: Map<Sequence, BatchContent & { readonly digest: Digest }> };
   /** The state of this checkpoint is being fetched. */
-  installing: { readonly sequence: Sequence; readonly run: Run } | undefined;
+  installing: { readonly sequence: Sequence; readonly digest: Digest; readonly run: Run } | undefined;
   /** When the state is fetched unless replay moves on. */
   installAt: Instant | undefined;
   /** Our own state was found false: the sequence of the checkpoint that showed it. */
@@ -241,6 +241,8 @@ export interface ReplicaState {
   readonly ownCheckpoints: Map<Sequence, { readonly digest: Digest; readonly lsn: Lsn }>;
   /** CHECKPOINT claims per signer: its most recent ones. */
   readonly checkpointClaims: Map<ReplicaId, Map<Sequence, Digest>>;
+  /** The highest checkpoint that f+1 others signed alike, so that an honest one has its state. */
+  vouched: { readonly sequence: Sequence; readonly digest: Digest; readonly signers: ReplicaSet } | undefined;
 
   nextLsn: Lsn;
   persistedUpTo: Lsn;
@@ -355,6 +357,7 @@ export function initialState(): ReplicaState {
     pooledBySession: new Map(),
     ownCheckpoints: new Map(),
     checkpointClaims: new Map(),
+    vouched: undefined,
     nextLsn: 1 as Lsn,
     persistedUpTo: 0 as Lsn,
     snapshot: 0 as Sequence,

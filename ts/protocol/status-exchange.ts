@@ -141,6 +141,23 @@ export class StatusExchange {
     this.#context.broadcast(this.#status(), state.persistedUpTo);
     state.toldExecuted = state.lastExecuted;
     if (state.own !== undefined) this.#sendViewChange(without(this.#context.others, state.own.heldBy));
+    else this.#showVotes();
+  }
+
+  /**
+   * Who executed what we wait for got there in an earlier view, or by DECIDED. It has to vote on it in this view as well, and does not
+   * ask for the votes that it lacks: its STATUS names nothing that it has executed.
+   */
+  #showVotes(): void {
+    const { state, options } = this.#context;
+    for (const [peer, through] of state.executedBy) {
+      if (peer === options.me) continue;
+      const last = Math.min(through, state.lastSeen, state.lastExecuted + SEQUENCES_PER_ANSWER);
+      for (let sequence = state.lastExecuted + 1; sequence <= last; sequence++) {
+        const slot = state.slots.get(sequence as Sequence);
+        if (slot !== undefined && slot.decision === undefined) this.#repeatVotes(peer, slot, false, false);
+      }
+    }
   }
 
   /** Starts or stops the STATUS timer after each step. */

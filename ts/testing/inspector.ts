@@ -6,6 +6,7 @@ import { inspect } from "node:util";
 import { deserialize, serialize } from "node:v8";
 import type { Action, Input } from "../protocol/core.ts";
 import type { Instant } from "../protocol/types.ts";
+import { WAITING_MAX } from "./ports/body-store.ts";
 import type { Prng } from "./prng.ts";
 import type { SimReplica } from "./replica.ts";
 import type { Surroundings } from "./surroundings.ts";
@@ -65,8 +66,10 @@ export class Inspector {
     const prepared = this.replica.lives === 1 ? 0 : window * batchBundlesMax;
     this.measure("pooled bundles", state.pooledBundles, 3 * poolBundlesMax + prepared);
     this.measure("bodies named by the core", state.bundles.size, bodies);
-    this.measure("bodies in the store", this.replica.bodies.size, bodies + poolBundlesMax);
-    this.measure("fetches", state.fetches.size, slots * batchBundlesMax);
+    // Besides, what each replica, and all clients together, have waiting for room.
+    this.measure("bodies in the store", this.replica.bodies.size, bodies + poolBundlesMax + (n + 1) * WAITING_MAX);
+    // Bodies and contents of instances, and the VIEW-CHANGEs that a NEW-VIEW in waiting of each primary names.
+    this.measure("fetches", state.fetches.size, slots * (batchBundlesMax + 1) + n * n);
     this.measure("executed batches", state.history.size, 4 * window);
     this.measure("DECIDED claims", state.decidedClaims.size, window);
     this.measure("signers of CHECKPOINT", state.checkpointClaims.size, n);
@@ -81,7 +84,9 @@ export class Inspector {
     // More than f liars have us join view after view within one turn; what was sealed for those is let go of in the next.
     if (this.around.options.byzantine.length <= this.around.options.f)
       this.measure("VIEW-CHANGEs kept", viewChanges, n + (1 + n) * n);
-    this.measure("batches kept", batches, 4 * slots);
+    // They are kept until a checkpoint is stable; who hears fewer than Q of the others executes on without one, and has 8192 at most.
+    const unstable = Math.max(0, state.lastExecuted - state.low - window);
+    this.measure("batches kept", batches, 4 * (slots + unstable));
     this.measure("certificates of views that were left", this.replica.votes.certificates, 2 * slots);
     if (state.lastExecuted < state.committedPrefix && state.committedPrefix >= state.low + window) {
       this.around.coverage.hit("watermark stall");

@@ -194,22 +194,29 @@ export class World {
     this.heal();
     this.runUntil(this.scheduler.now + this.options.livenessMs, () => this.isDone());
     if (this.options.calm && this.isDone()) this.runCalm();
-    if (this.isDone() || this.history.violation !== undefined) return;
-    this.skipped = this.unrecoverable();
-    if (this.skipped === undefined) return;
+    if (this.isDone() || this.history.violation !== undefined || !this.isWithheld()) return;
+    this.skipped = "the last batches are withheld";
     this.core = [];
     this.coverage.hit(`skipped: ${this.skipped}`);
   }
 
-  /** Why a core may stand still by design, as long as parts of the protocol are not built. */
-  private unrecoverable(): string | undefined {
-    // A replica that fell behind everything that others keep needs the state itself: state transfer.
-    if (this.core.some((id) => this.isBeyondReplay(id))) return "beyond replay";
-    // A proposal whose time a quorum finds wrong is proposed again in the next view, under a longer bound.
-    const refused = this.core.some((id) =>
-      [...(this.replicas[id]?.core.inspect().slots.values() ?? [])].some(isRefused),
-    );
-    return !VIEW_CHANGE && refused ? "a proposal refused for its time" : undefined;
+  /**
+   * Enough others have decided the last batches for their clients, with what liars told them alone, and nobody waits. A primary outside
+   * of the core may have shown them to those only; a fenced replica of the core may not vote for them in this view. Fewer than f+1 know
+   * of a request then, and nothing moves until the next one, or a full window, brings another view. Nothing stable may be missing.
+   */
+  private isWithheld(): boolean {
+    if (this.isAwaited()) return false;
+    const cores = this.core.map((id) => (this.replicas[id] as SimReplica).core.inspect());
+    const stable = Math.max(...cores.map(({ low }) => low));
+    if (cores.some(({ lastExecuted }) => lastExecuted < stable)) return false;
+    const view = Math.max(...cores.map((each) => each.view));
+    return !this.core.includes(view % this.options.n) || cores.some(({ fence }) => fence?.view === view);
+  }
+
+  /** Whether a client that keeps to its sequences waits for a reply. */
+  private isAwaited(): boolean {
+    return this.clients.some((client, index) => index >= this.options.forkingClients && client.open.size > 0);
   }
 
   /** Q honest replicas that are alive, with the primary among them as long as views do not change. */
@@ -248,21 +255,11 @@ export class World {
   }
 
   private isDone(): boolean {
-    if (this.clients.some((client, index) => index >= this.options.forkingClients && client.open.size > 0))
-      return false;
+    if (this.isAwaited()) return false;
     // What any honest replica executed is decided: the core gets there too, also where its clients heard of it from others.
     const honest = this.replicas.filter((replica) => replica.honest);
     const furthest = Math.max(...honest.map(({ execution, committed }) => Math.max(execution.executed, committed)));
     return this.core.every((id) => this.replicas[id]?.execution.executed === furthest);
-  }
-
-  private isBeyondReplay(id: number): boolean {
-    const next = (this.replicas[id]?.core.inspect().lastExecuted ?? 0) + 1;
-    const ahead = this.core.filter((other) => (this.replicas[other]?.core.inspect().lastExecuted ?? 0) >= next);
-    const keeping = ahead.filter((other) =>
-      [...(this.replicas[other]?.core.inspect().history.keys() ?? [])].some((s) => s === next),
-    );
-    return ahead.length > 0 && keeping.length <= this.options.f;
   }
 
   private finish(): void {
@@ -286,12 +283,6 @@ function heldBack({ options, operations }: Plan): Plan["operations"] {
   const honest = operations.filter(({ client }) => client >= options.forkingClients);
   const count = Math.min(HELD_BACK, Math.floor(HELD_BACK_SHARE * honest.length));
   return honest.slice(honest.length - count);
-}
-
-type Slot = ReturnType<SimReplica["core"]["inspect"]>["slots"] extends ReadonlyMap<unknown, infer S> ? S : never;
-
-function isRefused({ proposal, decision }: Slot): boolean {
-  return decision === undefined && proposal !== undefined && !proposal.timeVouched;
 }
 
 function settingOf(options: SimOptions): Setting {
