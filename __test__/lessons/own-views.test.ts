@@ -365,6 +365,22 @@ test("own-14: a disk that is slow but moves is no reason", (t) => {
   }
 });
 
+test("own-14: after views that brought nothing a primary's disk and event loop get the longer time as well", (t) => {
+  const core = backup({ me: 2 as ReplicaId });
+  core.request(waiting);
+  core.timesOut(3);
+  core.enterView(1);
+  core.timesOut(3);
+  core.sealed(2, "ours");
+  for (const from of [0, 3]) core.control(from, viewChange(2, `${from} for 2`));
+  t.like(core.core.inspect(), { view: 2 as View, pending: undefined, suspicion: { attempts: 1 } });
+  core.step({ kind: "persisted", upTo: (core.core.inspect().nextLsn - 1) as Lsn });
+  for (const from of [0, 1, 3]) core.checkpoint(from, 4, "root");
+  t.true(core.of("persist").length > 0, "there is something to write");
+  t.deepEqual(complaints([...core.tickAfter(TIMEOUT_MS / 4), ...core.pass(TIMEOUT_MS / 4 - 250)]), []);
+  t.is(complaints(core.pass(250)).length, 1);
+});
+
 test("own-14: a primary whose event loop stood still says so; a short stall is none", (t) => {
   const core = primaryWithCheckpoint();
   core.pass(1_000);

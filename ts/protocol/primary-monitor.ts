@@ -177,7 +177,7 @@ export class PrimaryMonitor {
   }
 
   #ownPatience(): number {
-    return Math.max(STALL_MS, this.#context.options.viewChangeTimeoutMs * OWN_SHARE);
+    return Math.max(STALL_MS, timeoutOf(this.#context) * OWN_SHARE);
   }
 
   #mayHandOver(): boolean {
