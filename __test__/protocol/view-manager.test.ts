@@ -419,3 +419,21 @@ test("the name of a NEW-VIEW is its view, also beyond 32 bits", (t) => {
     );
   }
 });
+
+test("more than f liars may bring replicas to the last view, where timers start again and nothing throws", (t) => {
+  const last = (2 ** 53 - 1) as View;
+  const core = backup({ n: 7, f: 2, me: 6 as ReplicaId });
+  for (const from of [0, 1, 2, 4]) core.control(from, viewChange(last, `${from} to the last`));
+  core.sealed(last, "ours to the last");
+  t.like(core.core.inspect(), { pending: last, newViewTimer: core.now + 5_000 });
+  core.pass(5_000);
+  t.is(core.of("seal").length, 0);
+  t.like(core.core.inspect(), { pending: last, newViewTimer: core.now + 5_000 });
+  const primary = left();
+  for (const from of [0, 1, 2]) primary.control(from, viewChange(last, `${from} to the last`));
+  primary.sealed(last, "ours to the last");
+  t.like(primary.core.inspect(), { view: last, pending: undefined });
+  primary.pass(20_000);
+  t.is(primary.of("seal").length, 0);
+  t.true(primary.core.deadline()! > primary.now, "the timer of what waits has started again");
+});

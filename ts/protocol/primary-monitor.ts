@@ -205,11 +205,11 @@ export class PrimaryMonitor {
       if (held === undefined || (!held.proposed && !held.forwarded && !this.#context.isPrimary())) {
         // The primary may not have it: it gets it, and the whole time again.
         if (head !== undefined && held !== undefined) this.#pool.handOver(head);
-      } else if (this.#context.isPrimary()) return this.#views.leave((state.view + 1) as View, "handOver");
-      else hasRunOut = true;
+      } else hasRunOut = true;
       this.#pool.watchAgain(client);
     }
     if (!hasRunOut) return;
+    if (this.#context.isPrimary()) return this.#views.leave((state.view + 1) as View, "handOver");
     state.suspicion.timedOutAt = now;
     this.#complain();
   }

@@ -5,8 +5,7 @@
  * - A VIEW-CHANGE is sealed once per view and is the same bytes ever after; NEW-VIEW names the ones that it rests on by digest.
  * - f+1 replicas that ask for higher views take us along; fewer never do. Nobody goes past a view that it asked for, and no timer
  *   runs for it, before Q replicas ask for it or for a higher one: so replicas meet in one view.
- * - Who has left a view does not return to it: it votes again in the view that a NEW-VIEW installs, and meanwhile counts, executes
- *   and signs checkpoints as before.
+ * - Who has left a view votes again only in one that a NEW-VIEW installs; meanwhile it counts, executes and signs checkpoints.
  */
 import type { CheckpointManager } from "./checkpoint-manager.ts";
 import type { ConsensusProtocol } from "./consensus-protocol.ts";
@@ -18,6 +17,7 @@ import type { RequestPool } from "./request-pool.ts";
 import { startAgain, timeoutOf } from "./primary-monitor.ts";
 import {
   EMPTY_SET,
+  NUMBER_MAX,
   setOf,
   union,
   type Digest,
@@ -56,11 +56,11 @@ export class ViewManager {
     this.#onWindow = rooms.onWindow;
   }
 
-  /** Stops taking part in the installed view, for good, and asks for `target`. */
+  /** Stops taking part in the installed view, for good, and asks for `target`. More than f liars may bring us to the last view. */
   leave(target: View, cause: ViewChangeCause): void {
     const { state } = this.#context;
     const { suspicion } = state;
-    if (target <= (state.pending ?? state.view) || state.amnesia !== undefined) return;
+    if (target <= (state.pending ?? state.view) || target > NUMBER_MAX || state.amnesia !== undefined) return;
     // A view that brought nothing was given too little time; a slow primary, and one that hands over, says nothing about time.
     const isLate = this.#context.isChangingView() || (cause !== "handOver" && !suspicion.progressed);
     if (cause !== "complaints" && isLate) suspicion.attempts += 1;
@@ -188,6 +188,7 @@ export class ViewManager {
   onTick(): void {
     const { state, now } = this.#context;
     if (state.newViewTimer === undefined || state.newViewTimer > now || state.pending === undefined) return;
+    state.newViewTimer = undefined;
     this.leave((state.pending + 1) as View, "timeout");
     this.#react();
   }
