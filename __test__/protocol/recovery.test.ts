@@ -289,6 +289,37 @@ test("own-17: a state that was installed is where the next process starts, whate
   );
 });
 
+test("own-11: a state that f+1 vouch for frees nothing that was prepared below it and is not stable, and its CHECKPOINT outlives a restart", (t) => {
+  const before = executedTo(2, backup({ n: 5, f: 1 }));
+  before.propose(3, "batch 3");
+  before.votes("prepare", 3, "batch 3", 1, 2);
+  t.is(before.sent("commit").length, 1);
+  for (const from of [1, 2]) before.checkpoint(from, 4, "root");
+  before.pass(1_000);
+  before.installed(4, "root");
+  before.step({ kind: "snapshotted", sequence: at(4) });
+  t.is(before.core.inspect().low, at(0));
+  const core = before.restarted({ snapshot: 4 });
+  core.control(1, status());
+  t.deepEqual(
+    core.sent("checkpoint").map(({ message }) => message.digest),
+    [digestOf("root")],
+  );
+  core.request(bundle("waiting", { client: "impatient" }));
+  core.timesOut();
+  t.deepEqual(
+    core.of("seal")[0]?.message.prepared.map(({ sequence }) => sequence),
+    [1, 2, 3].map(at),
+  );
+  for (const from of [0, 1, 2]) core.checkpoint(from, 4, "root");
+  t.is(core.core.inspect().low, at(4), "ours is the fourth");
+  t.deepEqual(
+    core.records.filter(({ record }) => record.type === "prepared"),
+    [],
+    "what is stable is freed",
+  );
+});
+
 /** A primary that three others hear. */
 function heard(): Scripted {
   const core = primary();

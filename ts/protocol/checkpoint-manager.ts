@@ -3,7 +3,7 @@
  * one. Stability moves the window and frees votes, proposals and bodies (OSDI'99 §4.3).
  */
 import type { Context } from "./context.ts";
-import { onSnapshotted } from "./journal.ts";
+import { free, onSnapshotted } from "./journal.ts";
 import type { CertificateName, Checkpoint } from "./messages.ts";
 import { isQuorum, isWeakQuorum } from "./quorum.ts";
 import type { RequestPool } from "./request-pool.ts";
@@ -169,6 +169,7 @@ export class CheckpointManager {
   #becomeStable(sequence: Sequence, digest: Digest, signers: ReplicaSet): void {
     const { state } = this.#context;
     const own = state.ownCheckpoints.get(sequence);
+    const isAhead = state.snapshot > state.low;
     state.low = sequence;
     state.stableDigest = digest;
     state.stableSigners = signers;
@@ -176,6 +177,7 @@ export class CheckpointManager {
     if (state.lastSeen < sequence) state.lastSeen = sequence;
     const certificate = { phase: "checkpoint", view: 0 as typeof state.view, sequence, digest, signers } as const;
     this.#context.persist({ type: "stable", certificate });
+    if (isAhead) free(this.#context);
     this.#collect();
     this.#context.emit({ kind: "stable", sequence, digest, signers });
     extendLease(this.#context);

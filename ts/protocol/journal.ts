@@ -1,5 +1,6 @@
 /**
- * Which records of our journal still count. A snapshot replaces what is recorded of sequences up to it; of leases, views and stable
+ * Which records of our journal still count. A snapshot replaces what is recorded of sequences up to it that are stable; a state that
+ * f+1 vouch for may lie above those, and what was prepared there is still shown in VIEW-CHANGEs. Of leases, views and stable
  * checkpoints the last record counts, and moves up so that everything below can be freed.
  */
 import type { Context } from "./context.ts";
@@ -19,7 +20,7 @@ export function account(state: ReplicaState, checkpointInterval: number, stored:
       state.standing.delete("viewLeft");
     return;
   }
-  if (sequence <= state.snapshot) return;
+  if (sequence <= Math.min(state.snapshot, state.low)) return;
   const interval = (Math.floor((sequence - 1) / checkpointInterval) * checkpointInterval) as Sequence;
   if (!state.firstRecords.has(interval)) state.firstRecords.set(interval, lsn);
 }
@@ -29,9 +30,16 @@ export function onSnapshotted(context: Context, sequence: Sequence): void {
   const { state } = context;
   if (sequence <= state.snapshot || sequence > state.lastExecuted) return;
   state.snapshot = sequence;
+  free(context);
+}
+
+/** What is stable lies in a durable snapshot: it is freed. */
+export function free(context: Context): void {
+  const { state } = context;
+  const through = Math.min(state.snapshot, state.low);
   let below = state.nextLsn;
   for (const [interval, lsn] of state.firstRecords) {
-    if (interval < sequence) state.firstRecords.delete(interval);
+    if (interval < through) state.firstRecords.delete(interval);
     else below = Math.min(below, lsn) as Lsn;
   }
   for (const { lsn, record } of Array.from(state.standing.values())) if (lsn < below) context.persist(record);

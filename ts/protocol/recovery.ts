@@ -4,6 +4,7 @@
  * where all of us crashed. In the view that we crashed in we are fenced as far as a lease reaches, since we may have voted there.
  */
 import { assert } from "./assert.ts";
+import type { CheckpointManager } from "./checkpoint-manager.ts";
 import type { ConsensusProtocol } from "./consensus-protocol.ts";
 import type { Context } from "./context.ts";
 import type { DurableState, StoredRecord, ViewChangeCause } from "./core.ts";
@@ -39,6 +40,7 @@ interface Found {
 
 export class Recovery {
   readonly #context: Context;
+  readonly #checkpoints: CheckpointManager;
   readonly #consensus: ConsensusProtocol;
   readonly #execution: Execution;
   readonly #pool: RequestPool;
@@ -48,6 +50,7 @@ export class Recovery {
   constructor(
     context: Context,
     rooms: {
+      checkpoints: CheckpointManager;
       consensus: ConsensusProtocol;
       execution: Execution;
       pool: RequestPool;
@@ -57,6 +60,7 @@ export class Recovery {
     },
   ) {
     this.#context = context;
+    this.#checkpoints = rooms.checkpoints;
     this.#consensus = rooms.consensus;
     this.#execution = rooms.execution;
     this.#pool = rooms.pool;
@@ -104,11 +108,11 @@ export class Recovery {
     };
     state.snapshot = snapshot.sequence;
     for (const stored of records) {
-      account(state, options.checkpointInterval, stored);
       this.#take(found, stored);
       state.nextLsn = (stored.lsn + 1) as Lsn;
       state.persistedUpTo = stored.lsn;
     }
+    for (const stored of records) account(state, options.checkpointInterval, stored);
     return found;
   }
 
@@ -182,7 +186,7 @@ export class Recovery {
   #restoreSequences({ contents, decided, prepared }: Found): void {
     const { state } = this.#context;
     for (const sequence of state.ownCheckpoints.keys())
-      if (sequence < state.low || sequence <= state.snapshot) state.ownCheckpoints.delete(sequence);
+      if (sequence < state.low || sequence < state.snapshot) state.ownCheckpoints.delete(sequence);
     state.replayThrough = Math.max(state.snapshot, ...decided.keys()) as Sequence;
     const sequences = new Set([...decided.keys(), ...prepared.keys()]);
     for (const sequence of [...sequences].sort((a, b) => a - b)) {
@@ -196,10 +200,12 @@ export class Recovery {
     }
   }
 
-  /** Our state at the stable checkpoint is on disk: our signature under it may be what somebody behind us lacks. */
+  /** Our state at the stable checkpoint, or one that we signed above it, is on disk: our signature may be what somebody lacks. */
   #confirmSnapshot(): void {
     const { state } = this.#context;
     const { low, snapshot, stableDigest: digest } = state;
+    const own = state.ownCheckpoints.get(snapshot);
+    if (low < snapshot && own !== undefined) this.#checkpoints.onCheckpointed(state.run, snapshot, own.digest);
     if (low === 0 || low !== snapshot) return;
     const first = (low + 1) as Sequence;
     const lsn = this.#context.persist({ type: "checkpoint", sequence: low, digest, first, batches: [] });

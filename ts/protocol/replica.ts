@@ -86,6 +86,7 @@ export class Replica implements Core {
       pool: this.#pool,
     });
     this.#recovery = new Recovery(context, {
+      checkpoints: this.#checkpoints,
       consensus: this.#consensus,
       execution: this.#execution,
       pool: this.#pool,
