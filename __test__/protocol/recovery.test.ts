@@ -320,6 +320,26 @@ test("own-11: a state that f+1 vouch for frees nothing that was prepared below i
   );
 });
 
+test("own-17: who signed another root than Q others, and has theirs installed, signs nothing else after a restart", (t) => {
+  const before = executedTo(4);
+  before.checkpointed(4, "ours");
+  stableByOthers(before, 4, "theirs");
+  before.pass(1_000);
+  before.installed(4, "theirs");
+  before.step({ kind: "snapshotted", sequence: at(4) });
+  for (const core of [
+    before.restarted({ snapshot: 4 }),
+    before.restarted({ snapshot: 4 }).restarted({ snapshot: 4 }),
+  ]) {
+    t.is(core.core.inspect().low, at(4));
+    core.control(1, status());
+    t.deepEqual(
+      core.sent("checkpoint").map(({ message }) => message.digest),
+      [digestOf("ours")],
+    );
+  }
+});
+
 /** A primary that three others hear. */
 function heard(): Scripted {
   const core = primary();

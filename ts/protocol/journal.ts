@@ -43,7 +43,21 @@ export function free(context: Context): void {
     else below = Math.min(below, lsn) as Lsn;
   }
   for (const { lsn, record } of Array.from(state.standing.values())) if (lsn < below) context.persist(record);
+  keepContradicted(context, below);
   context.emit({ kind: "truncate", below, after: (state.nextLsn - 1) as Lsn });
+}
+
+/** We signed another root than the Q replicas of the stable checkpoint: who restarts with their state may not sign that one as well. */
+function keepContradicted(context: Context, below: Lsn): void {
+  const { ownCheckpoints, low: sequence, stableDigest } = context.state;
+  const own = ownCheckpoints.get(sequence);
+  if (own === undefined || own.digest === stableDigest || own.lsn >= below) return;
+  const { digest } = own;
+  const first = (sequence + 1) as Sequence;
+  ownCheckpoints.set(sequence, {
+    digest,
+    lsn: context.persist({ type: "checkpoint", sequence, digest, first, batches: [] }),
+  });
 }
 
 /** The sequence that a record is about; undefined for those of which the last one counts. */

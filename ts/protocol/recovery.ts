@@ -200,13 +200,14 @@ export class Recovery {
     }
   }
 
-  /** Our state at the stable checkpoint, or one that we signed above it, is on disk: our signature may be what somebody lacks. */
+  /** Our state at the stable checkpoint is on disk: our signature under it may be what somebody behind us lacks. */
   #confirmSnapshot(): void {
     const { state } = this.#context;
     const { low, snapshot, stableDigest: digest } = state;
     const own = state.ownCheckpoints.get(snapshot);
-    if (low < snapshot && own !== undefined) this.#checkpoints.onCheckpointed(state.run, snapshot, own.digest);
-    if (low === 0 || low !== snapshot) return;
+    if (own !== undefined && low < snapshot) this.#checkpoints.onCheckpointed(state.run, snapshot, own.digest);
+    // Signed before, be it what Q replicas contradict: we sign nothing else there.
+    if (own !== undefined || low === 0 || low !== snapshot) return;
     const first = (low + 1) as Sequence;
     const lsn = this.#context.persist({ type: "checkpoint", sequence: low, digest, first, batches: [] });
     state.ownCheckpoints.set(low, { digest, lsn });
