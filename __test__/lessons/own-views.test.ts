@@ -85,6 +85,11 @@ test("own-10: the bound of sequences in flight counts from what is decided, neve
   t.is(carrying.core.inspect().slots.size, 5, "all of O, whose content is being fetched");
   carrying.tickAfter(1);
   t.is(carrying.of("fetch").length, 5);
+  for (const again of [false, true]) {
+    carrying.propose(5, "batch 5", [], { view: 1 });
+    t.deepEqual(carrying.ignored(), again ? ["alreadyProposed"] : []);
+    t.is(carrying.core.inspect().early.size, 0);
+  }
 });
 
 test("own-10: a proposal beyond what may be in flight waits, and is taken up when what lies below is decided", (t) => {

@@ -74,16 +74,16 @@ export class ConsensusProtocol {
     if (message.view !== state.view) return this.#context.ignore("wrongView", from);
     if (this.#context.isChangingView()) return this.#context.ignore("viewChanging", from);
     if (message.sequence <= state.low) return this.#context.ignore("belowWindow", from);
-    const assigned = state.slots.get(message.sequence)?.assigned;
-    if (assigned !== undefined && assigned === message.digest) return this.onBatch(message);
+    const before = state.slots.get(message.sequence);
+    if (before?.assigned === message.digest) return this.onBatch(message);
+    const known = before?.proposal?.digest ?? before?.assigned;
+    if (known !== undefined) {
+      return this.#context.ignore(known === message.digest ? "alreadyProposed" : "conflictingProposal", from);
+    }
     if (message.sequence > this.#acceptHigh()) return keepEarly(this.#context, from, message);
     if (message.bundles.length > options.batchBundlesMax) return this.#context.ignore("batchTooLarge", from);
     if (new Set(message.bundles).size !== message.bundles.length) return this.#context.ignore("repeatedBundle", from);
     const slot = this.slot(message.sequence);
-    const known = slot.proposal?.digest ?? slot.assigned;
-    if (known !== undefined) {
-      return this.#context.ignore(known === message.digest ? "alreadyProposed" : "conflictingProposal", from);
-    }
     if (slot.decision !== undefined && slot.decision.digest !== message.digest) {
       return this.#context.ignore("contradictsDecision", from);
     }
