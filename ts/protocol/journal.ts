@@ -6,7 +6,7 @@
 import type { Context } from "./context.ts";
 import type { DurableRecord, StoredRecord } from "./core.ts";
 import type { ReplicaState } from "./state.ts";
-import type { Lsn, Sequence } from "./types.ts";
+import type { Digest, Lsn, Sequence } from "./types.ts";
 
 /** Notes what a record, new or found at a restart, stands for. */
 export function account(state: ReplicaState, checkpointInterval: number, stored: StoredRecord): void {
@@ -52,12 +52,14 @@ function keepContradicted(context: Context, below: Lsn): void {
   const { ownCheckpoints, low: sequence, stableDigest } = context.state;
   const own = ownCheckpoints.get(sequence);
   if (own === undefined || own.digest === stableDigest || own.lsn >= below) return;
-  const { digest } = own;
+  recordOwn(context, sequence, own.digest);
+}
+
+/** Records our CHECKPOINT at a sequence up to which nothing is left to be executed again. */
+export function recordOwn(context: Context, sequence: Sequence, digest: Digest): void {
   const first = (sequence + 1) as Sequence;
-  ownCheckpoints.set(sequence, {
-    digest,
-    lsn: context.persist({ type: "checkpoint", sequence, digest, first, batches: [] }),
-  });
+  const lsn = context.persist({ type: "checkpoint", sequence, digest, first, batches: [] });
+  context.state.ownCheckpoints.set(sequence, { digest, lsn });
 }
 
 /** The sequence that a record is about; undefined for those of which the last one counts. */

@@ -9,7 +9,7 @@ import type { ConsensusProtocol } from "./consensus-protocol.ts";
 import type { Context } from "./context.ts";
 import type { DurableState, StoredRecord, ViewChangeCause } from "./core.ts";
 import type { Execution } from "./execution.ts";
-import { account } from "./journal.ts";
+import { account, recordOwn } from "./journal.ts";
 import type { BatchContent, NewView } from "./messages.ts";
 import type { RequestPool } from "./request-pool.ts";
 import type { Decision, PreparedBatch } from "./state.ts";
@@ -207,10 +207,7 @@ export class Recovery {
     const own = state.ownCheckpoints.get(snapshot);
     if (own !== undefined && low < snapshot) this.#checkpoints.onCheckpointed(state.run, snapshot, own.digest);
     // Signed before, be it what Q replicas contradict: we sign nothing else there.
-    if (own !== undefined || low === 0 || low !== snapshot) return;
-    const first = (low + 1) as Sequence;
-    const lsn = this.#context.persist({ type: "checkpoint", sequence: low, digest, first, batches: [] });
-    state.ownCheckpoints.set(low, { digest, lsn });
+    if (own === undefined && low > 0 && low === snapshot) recordOwn(this.#context, low, digest);
   }
 
   /** We go on changing views where we did, and hand over a view in which we may not propose. */
