@@ -103,6 +103,21 @@ test("own-10: a proposal beyond what may be in flight waits, and is taken up whe
   );
 });
 
+test("own-10: what waited is taken up from below, so that one step takes all that it makes room for", (t) => {
+  const core = backup({ inFlightMax: 1 });
+  for (const sequence of [3, 2, 1]) core.propose(sequence, `batch ${sequence}`);
+  core.votes("prepare", 2, "batch 2", 1, 2);
+  core.votes("commit", 2, "batch 2", 1, 2);
+  core.votes("prepare", 1, "batch 1", 1, 2);
+  core.votes("commit", 1, "batch 1", 1, 2);
+  t.is(core.core.inspect().committedPrefix, at(2), "2 was committed when its proposal was taken up");
+  t.deepEqual(
+    core.sent("prepare").map(({ message }) => message.sequence),
+    [at(2), at(3)],
+  );
+  t.is(core.core.inspect().early.size, 0);
+});
+
 test("own-11: one VIEW-CHANGE is kept per sender, the highest", (t) => {
   const core = backup();
   for (const target of [3, 9, 5]) core.control(0, viewChange(target, `0 for ${target}`));

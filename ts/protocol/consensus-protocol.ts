@@ -232,12 +232,12 @@ export class ConsensusProtocol {
     this.#advance(slot);
   }
 
-  /** The window or the committed prefix moved: what came slightly too early may be accepted now. */
+  /** The window or the committed prefix moved: what came too early may be accepted now, from below, since it may decide at once. */
   takeUpEarly(): void {
     const { state } = this.#context;
     if (state.early.size === 0 || this.#context.isChangingView()) return;
-    for (const [sequence, early] of state.early) {
-      if (sequence > this.#acceptHigh()) continue;
+    for (const [sequence, early] of [...state.early].sort(([one], [other]) => one - other)) {
+      if (sequence > this.#acceptHigh()) return;
       state.early.delete(sequence);
       this.onPrePrepare(this.#context.primary(), { type: "prePrepare", view: state.view, sequence, ...early });
     }
