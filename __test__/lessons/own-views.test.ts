@@ -309,8 +309,29 @@ test("own-13: such view changes make more patient, do not double the timeout, an
   for (const from of [0, 1]) core.control(from, { type: "complaint", view: 2 as View });
   t.is(core.core.inspect().pending, undefined, "nor do the complaints of others count now");
   for (const from of [0, 1, 2]) core.checkpoint(from, 4, "root");
-  t.is(core.core.inspect().suspicion.patience, 2);
   t.is(core.core.inspect().suspicion.fallen, 0);
+  t.is(core.core.inspect().suspicion.patience, 4, "what made proposals late may be there to stay");
+});
+
+test("own-13: patience that was learnt is lost at checkpoints, and only after a time that grows with it", (t) => {
+  const core = backup();
+  for (const view of [0, 1]) {
+    t.true(complains(core, `late in ${view}`, 3_000), `view ${view}`);
+    core.control(2, { type: "complaint", view: view as View });
+    core.enterView(view + 1);
+  }
+  const patienceAt = (sequence: number): number => {
+    for (const from of [0, 1, 2]) core.checkpoint(from, sequence, `root ${sequence}`);
+    return core.core.inspect().suspicion.patience;
+  };
+  core.pass(4 * 8 * TIMEOUT_MS - 1);
+  t.is(patienceAt(4), 4);
+  core.pass(1);
+  t.is(core.core.inspect().suspicion.patience, 4, "without a checkpoint there is no reason to be less patient");
+  t.is(patienceAt(8), 2);
+  t.is(patienceAt(12), 2);
+  core.pass(2 * 8 * TIMEOUT_MS);
+  t.is(patienceAt(16), 1);
 });
 
 test("own-13: f replicas that complain all the time change nothing", (t) => {

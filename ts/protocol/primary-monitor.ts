@@ -12,8 +12,8 @@
  * complaints which were lost are repeated; those that are not are forgotten.
  *
  * Complaints: a primary that proposes slowly, but before any timeout, is judged by its delay against the round trip to it. f+1
- * complaints end its view. They cannot become endless: each such change doubles the patience, and when f+1 primaries in a row fell
- * by them nobody complains before the next stable checkpoint.
+ * complaints end its view. They cannot become endless: each such change doubles the patience, which is lost again only after a time
+ * that grows with it, and when f+1 primaries in a row fell by them nobody complains before the next stable checkpoint.
  *
  * A primary has the timers as well, and hands over when one runs out: replicas that are fenced, and others that liars or an earlier
  * view let go ahead, may leave it without a quorum, and fewer than f+1 others may have anything to complain of.
@@ -44,6 +44,8 @@ const BATCH_TIME_MS = 20;
 const OWN_SHARE = 0.25;
 /** Greatest patience. */
 const PATIENCE_MAX = 1024;
+/** Patience that was learnt lasts for so many timeouts, times itself: whatever made proposals late may be there to stay. */
+const PATIENCE_TIMEOUTS = 8;
 /** A complaint counts for so many of the periods in which it is repeated: one of them may be lost. */
 const COMPLAINT_PERIODS = 2;
 
@@ -128,12 +130,16 @@ export class PrimaryMonitor {
     this.#context.state.suspicion.roundTrips = milliseconds;
   }
 
-  /** A checkpoint is stable: primaries may be judged again, with more trust. */
+  /** A checkpoint is stable: primaries may be judged again, and more strictly when patience has lasted its time. */
   onStable(): void {
-    const { suspicion } = this.#context.state;
+    const { state, now, options } = this.#context;
+    const { suspicion } = state;
     suspicion.fallen = 0;
-    suspicion.patience = Math.max(1, suspicion.patience / 2);
     suspicion.mayHandOver = true;
+    const { patience, patientSince } = suspicion;
+    if (patience === 1 || now - patientSince < PATIENCE_TIMEOUTS * patience * options.viewChangeTimeoutMs) return;
+    suspicion.patience = patience / 2;
+    suspicion.patientSince = now;
   }
 
   /** After each step: whether the clock of suspicion runs, and when somebody has waited too long. */
@@ -280,7 +286,7 @@ export class PrimaryMonitor {
   judge(): void {
     const { state, quorums, options, now } = this.#context;
     const { suspicion } = state;
-    if (state.pending !== undefined || suspicion.complaints.size === 0) return;
+    if (!this.#watches() || suspicion.complaints.size === 0) return;
     const next = (state.view + 1) as View;
     const since = now - COMPLAINT_PERIODS * Math.max(this.#requestTimeout(), this.#tolerated());
     let complaining = EMPTY_SET;
@@ -291,7 +297,8 @@ export class PrimaryMonitor {
       if (isWeakQuorum(quorums, all)) return this.#views.leave(next, "timeout");
     }
     if (suspicion.fallen > options.f || !isWeakQuorum(quorums, complaining)) return;
-    suspicion.patience = Math.min(suspicion.patience, PATIENCE_MAX / 2);
+    suspicion.patience = Math.min(suspicion.patience * 2, PATIENCE_MAX);
+    suspicion.patientSince = now;
     this.#views.leave(next, "complaints");
   }
 }

@@ -122,8 +122,10 @@ export interface Suspicion {
   timedOutAt: Instant | undefined;
   /** Which others do not vote in the current view, since they may have before they crashed. */
   fenced: ReplicaSet;
-  /** Doubles with every view that complaints ended, halves with every stable checkpoint. */
+  /** Doubles with every view that complaints ended, halves when a checkpoint is stable long after it last changed. */
   patience: number;
+  /** When it last changed. */
+  patientSince: Instant;
   /** Primaries in a row that fell by complaints; from f+1 on nobody complains until a checkpoint is stable. */
   fallen: number;
   /** When to look for what waits too long, while something waits. */
@@ -320,6 +322,7 @@ export function initialState(): ReplicaState {
       timedOutAt: undefined,
       fenced: EMPTY_SET,
       patience: 1,
+      patientSince: 0 as Instant,
       fallen: 0,
       complainAt: undefined,
       roundTrips: [],

@@ -65,7 +65,6 @@ export class ViewManager {
     const isLate = this.#context.isChangingView() || (cause !== "handOver" && !suspicion.progressed);
     if (cause !== "complaints" && isLate) suspicion.attempts += 1;
     suspicion.fallen = cause === "complaints" ? suspicion.fallen + 1 : 0;
-    if (cause === "complaints") suspicion.patience *= 2;
     this.#context.emit({ kind: "viewLeft", view: state.view, target, cause });
     state.pending = target;
     state.newViewTimer = undefined;
