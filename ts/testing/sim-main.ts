@@ -1,6 +1,5 @@
 /** `npm run sim`: runs the simulator; `sim-arguments.ts` says how it is asked. */
 import { readFileSync } from "node:fs";
-import { isMainThread, parentPort, Worker } from "node:worker_threads";
 import type { SimOptions } from "./options.ts";
 import { readArguments, USAGE, type Arguments } from "./sim-arguments.ts";
 import { planOf, runPlan, storeWorld } from "./simulate.ts";
@@ -13,11 +12,13 @@ import {
   type SeedRange,
   type Tally,
 } from "./runner.ts";
+import { SimWorker } from "./sim-worker.ts";
 import { parseTrace } from "./trace-file.ts";
 
 /** Seeds that a worker runs before it reports. */
 const CHUNK = 25;
 const PROGRESS_EVERY_MS = 5_000;
+
 /** One seed or one trace, in full. */
 function runOne(options: Arguments): number {
   const plan =
@@ -69,35 +70,13 @@ async function runMany(options: Arguments): Promise<number> {
     reported = performance.now();
     console.log(progress(total, performance.now() - started));
   };
-  await (options.workers === 1 ? runHere(nextRange, take) : runInWorkers(options.workers, nextRange, take));
-  return report(total, options, performance.now() - started);
-}
-
-async function runHere(nextRange: () => SeedRange | undefined, take: (tally: Tally) => void): Promise<void> {
-  for (let range = nextRange(); range !== undefined; range = nextRange()) {
-    take(runRange(range));
-    await new Promise<void>((resolve) => setImmediate(resolve));
-  }
-}
-
-async function runInWorkers(
-  count: number,
-  nextRange: () => SeedRange | undefined,
-  take: (tally: Tally) => void,
-): Promise<void> {
   const runWorker = async (): Promise<void> => {
-    const worker = new Worker(new URL(import.meta.url));
-    for (let range = nextRange(); range !== undefined; range = nextRange()) {
-      const answer = new Promise<Tally>((resolve, reject) => {
-        worker.once("message", resolve);
-        worker.once("error", reject);
-      });
-      worker.postMessage(range, []);
-      take(await answer);
-    }
-    await worker.terminate();
+    const worker = new SimWorker();
+    for (let range = nextRange(); range !== undefined; range = nextRange()) take(await worker.run(range));
+    await worker.end();
   };
-  await Promise.all(Array.from({ length: count }, runWorker));
+  await Promise.all(Array.from({ length: options.workers }, runWorker));
+  return report(total, options, performance.now() - started);
 }
 
 function progress(total: Tally, elapsedMs: number): string {
@@ -135,8 +114,4 @@ async function main(): Promise<number> {
   return one ? runOne(asked) : runMany(asked);
 }
 
-if (isMainThread) {
-  process.exitCode = await main();
-} else {
-  parentPort?.on("message", (range: SeedRange) => parentPort?.postMessage(runRange(range), []));
-}
+process.exitCode = await main();
