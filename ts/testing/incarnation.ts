@@ -55,7 +55,11 @@ export class Incarnation {
       id,
       honest,
       prng: prng.split("execution"),
-      onInput,
+      onInput: (input) => {
+        // What came after the state that was fetched is executed again, on that one.
+        if (input.kind === "installed") this.handedOver.clear();
+        onInput(input);
+      },
       leave: (to, name, frame) => this.departures.frame(to, name, frame),
       disk,
     });
