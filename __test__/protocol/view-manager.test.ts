@@ -437,3 +437,11 @@ test("more than f liars may bring replicas to the last view, where timers start 
   t.is(primary.of("seal").length, 0);
   t.true(primary.core.deadline()! > primary.now, "the timer of what waits has started again");
 });
+
+test("in the last view complaints, however often they come, change no view and make nobody more patient", (t) => {
+  const last = (2 ** 53 - 1) as View;
+  const core = backup();
+  core.enterView(last);
+  for (const from of [0, 2, 2]) core.control(from, { type: "complaint", view: last });
+  t.like(core.core.inspect(), { view: last, pending: undefined, suspicion: { patience: 1, fallen: 0 } });
+});

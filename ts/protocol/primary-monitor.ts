@@ -26,7 +26,17 @@ import type { Context } from "./context.ts";
 import type { RequestPool } from "./request-pool.ts";
 import { isWeakQuorum } from "./quorum.ts";
 import type { Status } from "./messages.ts";
-import { EMPTY_SET, setOf, union, without, type Instant, type Lsn, type ReplicaId, type View } from "./types.ts";
+import {
+  EMPTY_SET,
+  NUMBER_MAX,
+  setOf,
+  union,
+  without,
+  type Instant,
+  type Lsn,
+  type ReplicaId,
+  type View,
+} from "./types.ts";
 import { isFenced } from "./vote-leases.ts";
 import type { ViewManager } from "./view-manager.ts";
 
@@ -282,12 +292,16 @@ export class PrimaryMonitor {
     return false;
   }
 
-  /** After each complaint, and each VIEW-CHANGE of another: f+1 want another primary, and one of them is honest. */
+  /**
+   * After each complaint, and each VIEW-CHANGE of another: f+1 want another primary, and one of them is honest. After the last view,
+   * to which more than f liars may have brought us, there is none.
+   */
   judge(): void {
     const { state, quorums, options, now } = this.#context;
     const { suspicion } = state;
     if (!this.#watches() || suspicion.complaints.size === 0) return;
     const next = (state.view + 1) as View;
+    if (next > NUMBER_MAX) return;
     const since = now - COMPLAINT_PERIODS * Math.max(this.#requestTimeout(), this.#tolerated());
     let complaining = EMPTY_SET;
     for (const [from, at] of suspicion.complaints) if (at >= since) complaining = union(complaining, setOf(from));
